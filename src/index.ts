@@ -1,0 +1,1 @@
+export { OperationStatus } from "../gen/longhaul/v1/operation_pb.ts";

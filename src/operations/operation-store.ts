@@ -1,0 +1,101 @@
+import type { OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import type { CreateOperationRequest, OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import type { MetricRecord } from "../progress/metric-record.ts";
+
+/**
+ * Where operations survive the process. Every promise resolves only after what it says is durable.
+ *
+ * A store holds no rules: it compares revisions, and the registry decides what may follow what.
+ */
+export interface OperationStore {
+  /**
+   * Inserts a new operation, unless its operation_id or its request's non-empty request_id is taken; then answers the
+   * operation that holds it and changes nothing.
+   */
+  create(operation: StoredOperation): Promise<CreateOutcome>;
+  /** One operation. */
+  get(operationId: string): Promise<StoredOperation | undefined>;
+  /** Those of the operations that exist, in any order. */
+  getMany(operationIds: readonly string[]): Promise<StoredOperation[]>;
+  /** Every operation that is not terminal, oldest first. */
+  loadActive(): Promise<StoredOperation[]>;
+  /**
+   * Replaces operations whose stored revision is still the expected one, all in one transaction, and appends each
+   * one's records. Answers the ids of those that were replaced; the others are left as they are, records included.
+   */
+  replace(changes: readonly OperationChange[]): Promise<Set<string>>;
+  /** Up to `limit` operations that match, newest first over (created_at, operation_id), beginning after `after`. */
+  list(filter: OperationFilter, after: PageKey | undefined, limit: number): Promise<OperationInfo[]>;
+  /** How many operations match, by status and type. */
+  count(filter: OperationFilter): Promise<OperationCount[]>;
+  /**
+   * Appends records to an operation's log and replaces its summary, in one transaction. Records the log has already
+   * are skipped, so that a repeated append does nothing. Does not touch the operation's revision.
+   */
+  appendMetrics(operationId: string, records: readonly MetricRecord[], summary: Uint8Array): Promise<void>;
+  /** The log's end. A cursor of 0 and an empty summary when there is none. */
+  metricsLog(operationId: string): Promise<MetricsLog>;
+  /** Up to `limit` records with a sequence greater than `cursor`, oldest first. */
+  readMetrics(operationId: string, cursor: number, limit: number): Promise<MetricRecord[]>;
+  /**
+   * Removes up to `limit` operations whose expires_at is at or before `now`, with their labels and metrics, and leaves
+   * a tombstone for each until `tombstoneUntil`; also drops tombstones that are due. Answers the ids. Milliseconds.
+   */
+  expire(now: number, limit: number, tombstoneUntil: number): Promise<string[]>;
+  /** Removes one operation if its stored revision is still the expected one, without a tombstone. */
+  delete(operationId: string, expectedRevision: bigint): Promise<boolean>;
+  /** When an operation that is gone expired, in milliseconds since the epoch. Undefined when there is no tombstone. */
+  expiredAt(operationId: string): Promise<number | undefined>;
+  /** Ends everything; later calls reject. Safe to repeat. */
+  close(): Promise<void>;
+}
+
+/** An operation as it is stored. */
+export interface StoredOperation {
+  /** The snapshot; its revision is the stored revision. */
+  readonly info: OperationInfo;
+  /** The request that made it, for dispatch, restart and retry. */
+  readonly request: CreateOperationRequest;
+  /** Digest of the request's payload, to tell a repeated call from another one. */
+  readonly payloadHash: string;
+  /** The host has accepted it, or the work has been begun in this process. */
+  readonly dispatched: boolean;
+}
+
+/** A replacement of one stored operation. */
+export interface OperationChange {
+  /** The new state, with its new revision. Only info and dispatched may differ from what is stored. */
+  readonly operation: StoredOperation;
+  /** The revision that must be stored now. */
+  readonly expectedRevision: bigint;
+  /** Records to append in the same transaction, with the summary that results. */
+  readonly metrics?: { readonly records: readonly MetricRecord[]; readonly summary: Uint8Array };
+}
+
+/** What became of a create. */
+export type CreateOutcome =
+  | { readonly created: true }
+  | { readonly created: false; readonly conflict: "operation_id" | "request_id"; readonly existing: StoredOperation };
+
+/** The position of an operation in a list. */
+export interface PageKey {
+  /** created_at, in milliseconds since the epoch. */
+  readonly createdAtMs: number;
+  /** Breaks ties. */
+  readonly operationId: string;
+}
+
+/** One line of a count. */
+export interface OperationCount {
+  readonly status: OperationStatus;
+  readonly operationType: string;
+  readonly count: number;
+}
+
+/** The end of a metrics log. */
+export interface MetricsLog {
+  /** Sequence of the newest record. */
+  readonly cursor: number;
+  /** Encoded summary of all records; the registry's own form. */
+  readonly summary: Uint8Array;
+}
