@@ -1,0 +1,186 @@
+import { randomBytes } from "node:crypto";
+import type { Kysely, Transaction } from "kysely";
+import type { MetricsLog } from "../operations/operation-store.ts";
+import type { MetricRecord } from "../progress/metric-record.ts";
+import { type Param, type PreparedQuery, prepareQuery } from "./prepared-query.ts";
+import type { StoreTables } from "./schema.ts";
+
+/** Rows one statement inserts, largest first; a batch is put together from these, so that few statements exist. */
+const rowsPerInsert = [256, 64, 16, 4, 1];
+/** Records removed in one transaction: about 10 ms. */
+export const recordsPerRemoval = 10_000;
+/** Dropped logs looked at in one transaction. */
+const logsPerRemoval = 250;
+
+interface NewRecords {
+  readonly logId: string;
+  readonly records: readonly MetricRecord[];
+  /** Index of the first record to insert. */
+  readonly from: number;
+}
+
+/**
+ * The metrics logs of operations.
+ *
+ * I1 A log exists only with its operation; its end and its records change in one transaction.
+ * I2 The records of a log that is not in metric_logs are never read, and its id is never used again. While there are
+ *    any, the log is in dropped_metric_logs.
+ */
+export class MetricLogs {
+  readonly #db: Kysely<StoreTables>;
+  readonly #readLog: PreparedQuery<{ operationId: string }, { cursor: number; summary: Uint8Array }>;
+  readonly #moveEnd;
+  readonly #readRecords;
+  readonly #inserts = new Map<number, PreparedQuery<NewRecords, unknown>>();
+
+  constructor(db: Kysely<StoreTables>) {
+    this.#db = db;
+    this.#readLog = prepareQuery((param: Param<{ operationId: string }>) =>
+      db
+        .selectFrom("metric_logs")
+        .select(["cursor", "summary"])
+        .where(
+          "operation_id",
+          "=",
+          param(({ operationId }) => operationId),
+        ),
+    );
+    this.#moveEnd = prepareQuery(
+      (param: Param<{ operationId: string; logId: string; cursor: number; summary: Uint8Array }>) =>
+        db
+          .insertInto("metric_logs")
+          .values({
+            operation_id: param(({ operationId }) => operationId),
+            log_id: param(({ logId }) => logId),
+            cursor: param(({ cursor }) => cursor),
+            summary: param(({ summary }) => summary),
+          })
+          .onConflict((conflict) =>
+            conflict
+              .column("operation_id")
+              .doUpdateSet(({ ref }) => ({ cursor: ref("excluded.cursor"), summary: ref("excluded.summary") }))
+              .whereRef("metric_logs.cursor", "<", "excluded.cursor"),
+          )
+          .returning("log_id"),
+    );
+    this.#readRecords = prepareQuery((param: Param<{ operationId: string; cursor: number; limit: number }>) =>
+      db
+        .selectFrom("metric_records")
+        .select(["sequence", "attempt", "recorded_at as recordedAtMs", "kind", "payload"])
+        .where("log_id", "=", ({ selectFrom }) =>
+          selectFrom("metric_logs")
+            .select("log_id")
+            .where(
+              "operation_id",
+              "=",
+              param(({ operationId }) => operationId),
+            ),
+        )
+        .where(
+          "sequence",
+          ">",
+          param(({ cursor }) => cursor),
+        )
+        .orderBy("sequence")
+        .limit(param(({ limit }) => limit)),
+    );
+  }
+
+  /**
+   * Appends the records the log does not have yet and replaces the summary; does nothing when it has all of them.
+   * The operation must exist.
+   */
+  async append(
+    trx: Transaction<StoreTables>,
+    operationId: string,
+    records: readonly MetricRecord[],
+    summary: Uint8Array,
+  ): Promise<void> {
+    const last = records.at(-1);
+    if (last === undefined) {
+      return;
+    }
+    const logId = randomBytes(12).toString("base64url");
+    const moved = await this.#moveEnd.run(trx, { operationId, logId, cursor: last.sequence, summary });
+    const [log] = moved.rows;
+    if (log === undefined) {
+      return;
+    }
+    for (let from = 0; from < records.length; ) {
+      const rows = rowsPerInsert.find((size) => size <= records.length - from) ?? 1;
+      await this.#insert(rows).run(trx, { logId: log.log_id, records, from });
+      from += rows;
+    }
+  }
+
+  /** The end of an operation's log. */
+  async end(operationId: string): Promise<MetricsLog> {
+    const { rows } = await this.#readLog.run(this.#db, { operationId });
+    return rows[0] ?? { cursor: 0, summary: new Uint8Array() };
+  }
+
+  /** Up to `limit` records with a sequence greater than `cursor`, oldest first. */
+  async read(operationId: string, cursor: number, limit: number): Promise<MetricRecord[]> {
+    const { rows } = await this.#readRecords.run(this.#db, { operationId, cursor, limit });
+    return rows;
+  }
+
+  /** Takes the logs away from their operations. `removeDropped` removes the records. */
+  async drop(trx: Transaction<StoreTables>, operationIds: readonly string[]): Promise<void> {
+    await trx
+      .insertInto("dropped_metric_logs")
+      .columns(["log_id", "removed_to", "cursor"])
+      .expression(
+        trx
+          .selectFrom("metric_logs")
+          .select(({ lit }) => ["log_id", lit(0).as("removed_to"), "cursor"])
+          .where("operation_id", "in", operationIds),
+      )
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    await trx.deleteFrom("metric_logs").where("operation_id", "in", operationIds).execute();
+  }
+
+  /** Removes some records of dropped logs, so many as one transaction should. False when there were none. */
+  async removeDropped(trx: Transaction<StoreTables>): Promise<boolean> {
+    const logs = await trx.selectFrom("dropped_metric_logs").selectAll().limit(logsPerRemoval).execute();
+    let left = recordsPerRemoval;
+    for (const { log_id, removed_to, cursor } of logs) {
+      const upTo = Math.min(cursor, removed_to + left);
+      await trx.deleteFrom("metric_records").where("log_id", "=", log_id).where("sequence", "<=", upTo).execute();
+      if (upTo < cursor) {
+        await trx.updateTable("dropped_metric_logs").set({ removed_to: upTo }).where("log_id", "=", log_id).execute();
+        break;
+      }
+      await trx.deleteFrom("dropped_metric_logs").where("log_id", "=", log_id).execute();
+      left -= upTo - removed_to;
+    }
+    return logs.length > 0;
+  }
+
+  #insert(rows: number): PreparedQuery<NewRecords, unknown> {
+    const known = this.#inserts.get(rows);
+    if (known !== undefined) {
+      return known;
+    }
+    const insert = prepareQuery((param: Param<NewRecords>) => {
+      const field = <K extends keyof MetricRecord>(index: number, name: K) =>
+        param(({ records, from }) => (records[from + index] as MetricRecord)[name]);
+      return this.#db
+        .insertInto("metric_records")
+        .values(
+          Array.from({ length: rows }, (_, index) => ({
+            log_id: param(({ logId }) => logId),
+            sequence: field(index, "sequence"),
+            attempt: field(index, "attempt"),
+            recorded_at: field(index, "recordedAtMs"),
+            kind: field(index, "kind"),
+            payload: field(index, "payload"),
+          })),
+        )
+        .onConflict((conflict) => conflict.doNothing());
+    });
+    this.#inserts.set(rows, insert);
+    return insert;
+  }
+}

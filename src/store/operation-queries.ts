@@ -1,0 +1,79 @@
+import type { Kysely } from "kysely";
+import { type OperationRow, storedColumns } from "./operation-rows.ts";
+import { type Param, prepareQuery } from "./prepared-query.ts";
+import type { StoreTables } from "./schema.ts";
+
+/** The statements on single operations, prepared. */
+export type OperationQueries = ReturnType<typeof prepareOperationQueries>;
+
+/** Prepares the statements on single operations. */
+export function prepareOperationQueries(db: Kysely<StoreTables>) {
+  return {
+    /** The operation of an id. */
+    select: prepareQuery((param: Param<string>) =>
+      db
+        .selectFrom("operations")
+        .select(storedColumns)
+        .where(
+          "operation_id",
+          "=",
+          param((id) => id),
+        ),
+    ),
+    /** A row when there is an operation of the id. */
+    exists: prepareQuery((param: Param<string>) =>
+      db
+        .selectFrom("operations")
+        .select("operation_id")
+        .where(
+          "operation_id",
+          "=",
+          param((id) => id),
+        ),
+    ),
+    /** Inserts an operation, unless its id or request_id is taken. */
+    insert: prepareQuery((param: Param<OperationRow>) =>
+      db
+        .insertInto("operations")
+        .values({
+          operation_id: param((row) => row.operation_id),
+          operation_type: param((row) => row.operation_type),
+          status: param((row) => row.status),
+          parent_operation_id: param((row) => row.parent_operation_id),
+          created_at: param((row) => row.created_at),
+          completed_at: param((row) => row.completed_at),
+          expires_at: param((row) => row.expires_at),
+          revision: param((row) => row.revision),
+          request_id: param((row) => row.request_id),
+          payload_hash: param((row) => row.payload_hash),
+          dispatched: param((row) => row.dispatched),
+          info: param((row) => row.info),
+          request: param((row) => row.request),
+        })
+        .onConflict((conflict) => conflict.doNothing()),
+    ),
+    /** Writes what may change of an operation, if it has the expected revision. */
+    update: prepareQuery((param: Param<{ row: OperationRow; expectedRevision: bigint }>) =>
+      db
+        .updateTable("operations")
+        .set({
+          status: param(({ row }) => row.status),
+          completed_at: param(({ row }) => row.completed_at),
+          expires_at: param(({ row }) => row.expires_at),
+          revision: param(({ row }) => row.revision),
+          dispatched: param(({ row }) => row.dispatched),
+          info: param(({ row }) => row.info),
+        })
+        .where(
+          "operation_id",
+          "=",
+          param(({ row }) => row.operation_id),
+        )
+        .where(
+          "revision",
+          "=",
+          param(({ expectedRevision }) => expectedRevision),
+        ),
+    ),
+  };
+}

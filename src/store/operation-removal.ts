@@ -1,0 +1,85 @@
+import type { Transaction } from "kysely";
+import type { MetricLogs } from "./metric-logs.ts";
+import type { StoreTables } from "./schema.ts";
+
+/**
+ * Removes up to `limit` operations whose expires_at is at or before `now`, the oldest first, and leaves tombstones.
+ * Answers their ids. The records of their logs are left to `MetricLogs.removeDropped`.
+ */
+export async function expireOperations(
+  trx: Transaction<StoreTables>,
+  logs: MetricLogs,
+  now: number,
+  limit: number,
+  tombstoneUntil: number,
+): Promise<string[]> {
+  const due = await trx
+    .selectFrom("operations")
+    .select("operation_id")
+    .where("expires_at", "<=", now)
+    .orderBy("expires_at")
+    .limit(limit)
+    .execute();
+  if (due.length === 0) {
+    return [];
+  }
+  const ids = due.map(({ operation_id }) => operation_id);
+  await logs.drop(trx, ids);
+  const expired = await trx
+    .deleteFrom("operations")
+    .where("operation_id", "in", ids)
+    .returning(["operation_id", "expires_at"])
+    .execute();
+  const tombstones = expired.map(({ operation_id, expires_at }) => ({
+    operation_id,
+    expired_at: expires_at ?? now,
+    kept_until: tombstoneUntil,
+  }));
+  await trx
+    .insertInto("tombstones")
+    .values(tombstones)
+    .onConflict((conflict) =>
+      conflict.column("operation_id").doUpdateSet(({ ref }) => ({
+        expired_at: ref("excluded.expired_at"),
+        kept_until: ref("excluded.kept_until"),
+      })),
+    )
+    .execute();
+  return ids;
+}
+
+/** Removes up to `limit` tombstones that are due at `now`. */
+export async function removeDueTombstones(trx: Transaction<StoreTables>, now: number, limit: number): Promise<void> {
+  await trx
+    .deleteFrom("tombstones")
+    .where("operation_id", "in", ({ selectFrom }) =>
+      selectFrom("tombstones").select("operation_id").where("kept_until", "<=", now).orderBy("kept_until").limit(limit),
+    )
+    .execute();
+}
+
+/**
+ * Removes an operation if it has the revision, and a tombstone an earlier one of the same id has left. The records of
+ * its log are left to `MetricLogs.removeDropped`.
+ */
+export async function deleteOperation(
+  trx: Transaction<StoreTables>,
+  logs: MetricLogs,
+  operationId: string,
+  expectedRevision: bigint,
+): Promise<boolean> {
+  // Compares the revision, and keeps others from changing it where transactions run side by side.
+  const { numUpdatedRows } = await trx
+    .updateTable("operations")
+    .set({ revision: expectedRevision })
+    .where("operation_id", "=", operationId)
+    .where("revision", "=", expectedRevision)
+    .executeTakeFirstOrThrow();
+  if (numUpdatedRows !== 1n) {
+    return false;
+  }
+  await logs.drop(trx, [operationId]);
+  await trx.deleteFrom("operations").where("operation_id", "=", operationId).execute();
+  await trx.deleteFrom("tombstones").where("operation_id", "=", operationId).execute();
+  return true;
+}

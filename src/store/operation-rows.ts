@@ -1,0 +1,51 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Selectable } from "kysely";
+import { type OperationInfo, OperationInfoSchema } from "../../gen/longhaul/v1/operation_pb.ts";
+import { CreateOperationRequestSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import type { StoredOperation } from "../operations/operation-store.ts";
+import type { StoreTables } from "./schema.ts";
+
+/** The columns an operation is read from. */
+export const storedColumns = ["info", "request", "payload_hash", "dispatched"] as const;
+
+/** What is written of an operation. */
+export type OperationRow = Selectable<StoreTables["operations"]>;
+
+/** The row of an operation. */
+export function rowFromOperation({ info, request, payloadHash, dispatched }: StoredOperation): OperationRow {
+  return {
+    operation_id: info.operationId,
+    operation_type: info.operationType,
+    status: info.status,
+    parent_operation_id: info.parentOperationId || null,
+    created_at: millisecondsOf(info.createdAt) ?? 0,
+    completed_at: millisecondsOf(info.completedAt),
+    expires_at: millisecondsOf(info.expiresAt),
+    revision: info.revision,
+    request_id: request.requestId || null,
+    payload_hash: payloadHash,
+    dispatched: dispatched ? 1 : 0,
+    info: toBinary(OperationInfoSchema, info),
+    request: toBinary(CreateOperationRequestSchema, request),
+  };
+}
+
+/** The operation of a row. */
+export function operationFromRow(row: Pick<OperationRow, (typeof storedColumns)[number]>): StoredOperation {
+  return {
+    info: infoFromRow(row),
+    request: fromBinary(CreateOperationRequestSchema, row.request),
+    payloadHash: row.payload_hash,
+    dispatched: row.dispatched === 1,
+  };
+}
+
+/** The snapshot of a row. */
+export function infoFromRow(row: { readonly info: Uint8Array }): OperationInfo {
+  return fromBinary(OperationInfoSchema, row.info);
+}
+
+function millisecondsOf(timestamp: Timestamp | undefined): number | null {
+  return timestamp === undefined ? null : timestampMs(timestamp);
+}

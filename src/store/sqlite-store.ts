@@ -1,0 +1,109 @@
+import { mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { Kysely, sql } from "kysely";
+import type { OperationStore } from "../operations/operation-store.ts";
+import { groupCommit } from "./group-commit.ts";
+import { KyselyStore } from "./kysely-store.ts";
+import { type ColumnTypes, migrateStore } from "./migrations.ts";
+import { nodeSqliteDialect } from "./node-sqlite-dialect.ts";
+import type { StoreTables } from "./schema.ts";
+import { acquireServerLock } from "./server-lock.ts";
+import { isSqliteError, sqliteCode } from "./sqlite-error.ts";
+
+const columnTypes: ColumnTypes = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid` };
+
+/** Set on every open: most of them are not kept in the file. */
+const pragmas = `
+  -- Other programs that write to the file are waited for, in milliseconds; meanwhile the event loop stands still.
+  pragma busy_timeout = 1000;
+  pragma journal_mode = wal;
+  -- A commit is on the disk, not only with the operating system.
+  pragma synchronous = full;
+  pragma foreign_keys = on;
+  pragma temp_store = memory;
+  -- 32 MiB.
+  pragma cache_size = -32768;
+  -- The write-ahead log shrinks to 64 MiB again after a burst.
+  pragma journal_size_limit = 67108864;
+`;
+
+/**
+ * Opens the store in a SQLite file, making the file and its directory when there are none; ":memory:" is a store that
+ * ends with the process. One server at a time can have a file open, which `<path>.lock` sees to; other programs may
+ * read it.
+ *
+ * Throws an Error that names the path when it cannot be created or written, when it is not a database or locked, when
+ * another server uses it, and when a newer longhaul has written it.
+ */
+export async function openSqliteStore(path: string): Promise<OperationStore> {
+  if (path === ":memory:") {
+    return openStore(path, path, () => {});
+  }
+  const file = resolve(path);
+  const place = `the database ${file}`;
+  makeDirectory(dirname(file));
+  const unlock = explained(place, () => acquireServerLock(`${file}.lock`, place));
+  try {
+    return await openStore(file, place, unlock);
+  } catch (error) {
+    unlock();
+    throw explain(place, error);
+  }
+}
+
+async function openStore(file: string, place: string, unlock: () => void): Promise<OperationStore> {
+  const database = new DatabaseSync(file);
+  try {
+    database.exec(pragmas);
+    const db = new Kysely<StoreTables>({ dialect: nodeSqliteDialect(database) });
+    await migrateStore(db, columnTypes, place);
+    const release = async () => {
+      await db.destroy();
+      unlock();
+    };
+    return new KyselyStore({ db, transact: groupCommit(db), release });
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true });
+  } catch (cause) {
+    throw new Error(`the data directory ${directory} cannot be created: ${messageOf(cause)}; use another one`, {
+      cause,
+    });
+  }
+}
+
+function explained<T>(place: string, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    throw explain(place, error);
+  }
+}
+
+/** Says what SQLite's error means for the place and what to do; other errors are clear as they are. */
+function explain(place: string, cause: unknown): unknown {
+  if (isSqliteError(cause, sqliteCode.busy)) {
+    return new Error(`${place} is locked by another program; close that one and start again`, { cause });
+  }
+  if (isSqliteError(cause, sqliteCode.notADatabase)) {
+    return new Error(`${place} is not a SQLite database; move the file away or use another path`, { cause });
+  }
+  if (isSqliteError(cause, sqliteCode.cannotOpen) || isSqliteError(cause, sqliteCode.readOnly)) {
+    return new Error(
+      `${place} cannot be written: ${cause.message}; make the file and its directory writable or use another path`,
+      { cause },
+    );
+  }
+  return cause;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
