@@ -1,5 +1,6 @@
 import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
+import type { ProgressWriter } from "../progress/progress-update.ts";
 
 /**
  * Where the state of one operation is produced: a bridge in this process or a host. The registry pulls from it when
@@ -21,6 +22,8 @@ export interface OperationSource {
    * pulls once per TTL while somebody waits.
    */
   readonly waitForChange?: (signal: AbortSignal) => Promise<void>;
+  /** The writing end, when the work may write its progress through the registry. Unset for hosts and worker threads. */
+  readonly writer?: ProgressWriter;
   /** Frees what the source holds. Called once, after the operation's terminal status is stored. */
   close(): void;
 }

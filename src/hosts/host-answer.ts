@@ -1,0 +1,55 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
+import { type OperationError, OperationErrorSchema } from "../../gen/longhaul/v1/operation_pb.ts";
+
+/** What became of a call to a host. */
+export type HostAnswer<T> =
+  | { readonly outcome: "answered"; readonly value: T }
+  /** The host did not answer, or with trouble of its own; asking again later may help. */
+  | { readonly outcome: "unreachable"; readonly reason: string }
+  /** The host does not know the operation. */
+  | { readonly outcome: "gone"; readonly reason: string }
+  /** The host does not serve the method. */
+  | { readonly outcome: "unimplemented"; readonly reason: string }
+  /** The host will not do it, however often it is asked. */
+  | { readonly outcome: "refused"; readonly reason: string; readonly error: OperationError };
+
+/** Codes by which a host refuses a call for good. */
+const refusals: ReadonlySet<Code> = new Set([
+  Code.InvalidArgument,
+  Code.FailedPrecondition,
+  Code.AlreadyExists,
+  Code.OutOfRange,
+  Code.PermissionDenied,
+]);
+
+/**
+ * Calls a host and says what became of it. A host's error never travels on as it is: it may carry headers and texts
+ * that are not for this server's callers.
+ */
+export async function askHost<T>(url: string, call: () => Promise<T>): Promise<HostAnswer<T>> {
+  try {
+    return { outcome: "answered", value: await call() };
+  } catch (error) {
+    const failure = ConnectError.from(error);
+    const { code, rawMessage } = failure;
+    const reason = `host ${url}: ${rawMessage}`;
+    if (code === Code.NotFound) {
+      return { outcome: "gone", reason };
+    }
+    if (code === Code.Unimplemented) {
+      return { outcome: "unimplemented", reason };
+    }
+    if (refusals.has(code)) {
+      const info = failure.findDetails(ErrorInfoSchema)[0];
+      return { outcome: "refused", reason, error: refusalError(url, code, rawMessage, info?.reason) };
+    }
+    return { outcome: "unreachable", reason: `${reason} (${Code[code]})` };
+  }
+}
+
+/** The error of an operation that its host would not take. */
+export function refusalError(url: string, code: Code, message: string, reason = "HOST_REFUSED"): OperationError {
+  return create(OperationErrorSchema, { code, reason, message: `host ${url} refused the operation: ${message}` });
+}

@@ -1,0 +1,177 @@
+import type { CallOptions, Client } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
+import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
+import {
+  type CreateOperationRequest,
+  type GetMetricsResponse,
+  OperationsService,
+} from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { createGrpcJsTransport, type GrpcTransport } from "../client/grpc-transport.ts";
+import { type CallOrigin, traceparentHeader, viaHeader } from "../operations/call-origin.ts";
+import { askHost, type HostAnswer } from "./host-answer.ts";
+
+/** The most operations of one BatchGetOperations. */
+const maximumBatch = 1_000;
+/** Single Gets under way at once, where a host does not serve BatchGetOperations. */
+const singleGets = 32;
+/** How long a host may hold a WaitOperation, in milliseconds: how late its silence is noticed by waiters. */
+const waitMs = 5_000;
+/** Metric records asked for at once. */
+const metricsPage = 10_000;
+
+/** What speaking with a host needs to know. */
+export interface HostConnectionOptions {
+  readonly url: string;
+  /** How long one call may take, in milliseconds. */
+  readonly callTimeoutMs: number;
+  /** This server's name in the way a call has come. */
+  readonly instanceId: string;
+}
+
+/** What a host says of an operation. `undefined` means: still at the revision you know. */
+export type HostState = HostAnswer<OperationInfo | undefined>;
+
+interface WaitingGet {
+  readonly operationId: string;
+  readonly knownRevision: bigint;
+  readonly resolve: (state: HostState) => void;
+}
+
+/**
+ * The calls this server makes to one host.
+ *
+ * I1 Gets that are asked for in the same turn of the event loop travel as one batch, so a sweep costs a host one call.
+ * I2 A method the host answers UNIMPLEMENTED is not called again.
+ */
+export class HostConnection {
+  readonly url: string;
+  readonly #transport: GrpcTransport;
+  readonly #client: Client<typeof OperationsService>;
+  readonly #options: HostConnectionOptions;
+  readonly #unimplemented = new Set<"batch" | "wait" | "metrics">();
+  #waiting: WaitingGet[] = [];
+
+  constructor(options: HostConnectionOptions) {
+    this.url = options.url;
+    this.#options = options;
+    this.#transport = createGrpcJsTransport({ baseUrl: options.url });
+    this.#client = createClient(OperationsService, this.#transport);
+  }
+
+  /** Whether there is a connection, or can be within the call timeout. */
+  isReachable(signal: AbortSignal): Promise<boolean> {
+    return this.#transport.waitForReady(this.#options.callTimeoutMs, signal);
+  }
+
+  /** Gives the host an operation; safe to repeat. */
+  create(request: CreateOperationRequest, origin: CallOrigin): Promise<HostAnswer<OperationInfo | undefined>> {
+    const via = [...origin.via, this.#options.instanceId].join(",");
+    const headers: Record<string, string> = { [viaHeader]: via };
+    if (origin.traceparent) {
+      headers[traceparentHeader] = origin.traceparent;
+    }
+    const options = { ...this.#callOptions(), headers };
+    return askHost(this.url, async () => (await this.#client.createOperation(request, options)).operation);
+  }
+
+  /** The state of an operation, or undefined when it is still at the known revision. */
+  get(operationId: string, knownRevision: bigint): Promise<HostState> {
+    return new Promise((resolve) => {
+      if (this.#waiting.length === 0) {
+        queueMicrotask(() => void this.#sendWaiting());
+      }
+      this.#waiting.push({ operationId, knownRevision, resolve });
+    });
+  }
+
+  /** A page of metric records; undefined when the host keeps none. */
+  async metrics(operationId: string, cursor: number): Promise<HostAnswer<GetMetricsResponse | undefined>> {
+    if (this.#unimplemented.has("metrics")) {
+      return { outcome: "answered", value: undefined };
+    }
+    const request = { operationId, cursor: BigInt(cursor), maxRecords: metricsPage };
+    const answer = await askHost(this.url, () => this.#client.getMetrics(request, this.#callOptions()));
+    if (answer.outcome === "unimplemented") {
+      this.#unimplemented.add("metrics");
+      return { outcome: "answered", value: undefined };
+    }
+    return answer;
+  }
+
+  /** Passes a cancellation on; safe to repeat. */
+  cancel(operationId: string, reason: string, force: boolean): Promise<HostAnswer<unknown>> {
+    return askHost(this.url, () => this.#client.cancelOperation({ operationId, reason, force }, this.#callOptions()));
+  }
+
+  /** Resolves when the host says that an operation has changed, or after a while; with false when it cannot be asked. */
+  async waitForChange(operationId: string, knownRevision: bigint, signal: AbortSignal): Promise<boolean> {
+    if (this.#unimplemented.has("wait") || knownRevision === 0n) {
+      return false;
+    }
+    const request = { operationId, knownRevision, timeout: { seconds: BigInt(waitMs / 1000) } };
+    const options = { ...this.#callOptions(), timeoutMs: waitMs + this.#options.callTimeoutMs, signal };
+    const answer = await askHost(this.url, () => this.#client.waitOperation(request, options));
+    if (answer.outcome === "unimplemented") {
+      this.#unimplemented.add("wait");
+    }
+    return answer.outcome === "answered";
+  }
+
+  /** Closes the connection; calls under way end as unreachable. */
+  close(): void {
+    this.#transport.close();
+  }
+
+  #callOptions(): CallOptions {
+    return { timeoutMs: this.#options.callTimeoutMs, headers: { [viaHeader]: this.#options.instanceId } };
+  }
+
+  async #sendWaiting(): Promise<void> {
+    const gets = this.#waiting;
+    this.#waiting = [];
+    if (gets.length === 1 || this.#unimplemented.has("batch")) {
+      await this.#sendSingly(gets);
+      return;
+    }
+    for (let from = 0; from < gets.length; from += maximumBatch) {
+      await this.#sendBatch(gets.slice(from, from + maximumBatch));
+    }
+  }
+
+  async #sendBatch(gets: readonly WaitingGet[]): Promise<void> {
+    const request = { operations: gets.map(({ operationId, knownRevision }) => ({ operationId, knownRevision })) };
+    const answer = await askHost(this.url, () => this.#client.batchGetOperations(request, this.#callOptions()));
+    if (answer.outcome === "unimplemented") {
+      this.#unimplemented.add("batch");
+      await this.#sendSingly(gets);
+      return;
+    }
+    if (answer.outcome !== "answered") {
+      for (const { resolve } of gets) {
+        resolve(answer);
+      }
+      return;
+    }
+    const changed = new Map(answer.value.operations.map((info) => [info.operationId, info]));
+    const notFound = new Set(answer.value.notFound);
+    for (const { operationId, resolve } of gets) {
+      resolve(
+        notFound.has(operationId)
+          ? { outcome: "gone", reason: `host ${this.url} does not know the operation` }
+          : { outcome: "answered", value: changed.get(operationId) },
+      );
+    }
+  }
+
+  async #sendSingly(gets: readonly WaitingGet[]): Promise<void> {
+    for (let from = 0; from < gets.length; from += singleGets) {
+      await Promise.all(
+        gets.slice(from, from + singleGets).map(async ({ operationId, knownRevision, resolve }) => {
+          const request = { operationId, knownRevision };
+          const get = async () => (await this.#client.getOperation(request, this.#callOptions())).operation;
+          resolve(await askHost(this.url, get));
+        }),
+      );
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import { HostConnection } from "./host-connection.ts";
+import { type DispatchBackoff, HostExecutor } from "./host-executor.ts";
+
+/** What all hosts have in common. */
+export interface HostPoolOptions {
+  /** How long one call may take, in milliseconds. */
+  readonly callTimeoutMs: number;
+  /** This server's name in the way a call has come. */
+  readonly instanceId: string;
+  readonly backoff: DispatchBackoff;
+}
+
+/** The hosts this server knows, one connection for each URL. */
+export class HostPool {
+  readonly #options: HostPoolOptions;
+  readonly #executors = new Map<string, HostExecutor>();
+
+  constructor(options: HostPoolOptions) {
+    this.#options = options;
+  }
+
+  /** Who speaks with the host at a URL; the same one each time. */
+  executor(url: string): HostExecutor {
+    const known = this.#executors.get(url);
+    if (known) {
+      return known;
+    }
+    const { callTimeoutMs, instanceId, backoff } = this.#options;
+    const executor = new HostExecutor(new HostConnection({ url, callTimeoutMs, instanceId }), backoff);
+    this.#executors.set(url, executor);
+    return executor;
+  }
+
+  /** Closes all connections. */
+  close(): void {
+    for (const executor of this.#executors.values()) {
+      executor.close();
+    }
+    this.#executors.clear();
+  }
+}

@@ -1,0 +1,96 @@
+import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
+import type { LiveOperation } from "./live-operation.ts";
+import { hasEnded } from "./operation-snapshot.ts";
+import { pause } from "./pause.ts";
+import type { RefreshOnRead } from "./refresh-on-read.ts";
+
+/** Shortest time between two pulls on behalf of waiters, in milliseconds. */
+const minimumGapMs = 100;
+
+/**
+ * Lets any number of callers wait for a change of one operation.
+ *
+ * I1 While somebody waits, one loop asks the source, and nobody else does; without waiters there is no loop.
+ * I2 What the registry itself changes wakes the waiters at once, without the loop.
+ */
+export class ChangeWatch {
+  readonly #operation: LiveOperation;
+  readonly #refresh: RefreshOnRead;
+  readonly #intervalMs: number;
+  readonly #waiting = new Set<symbol>();
+  #stop: AbortController | undefined;
+
+  /** `intervalMs` is the time between two pulls from a source that cannot tell when it changes. */
+  constructor(operation: LiveOperation, refresh: RefreshOnRead, intervalMs: number) {
+    this.#operation = operation;
+    this.#refresh = refresh;
+    this.#intervalMs = Math.max(intervalMs, minimumGapMs);
+  }
+
+  /** How many callers wait. */
+  get waiters(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Resolves with the newest snapshot once `isEnough` holds for it, the operation has ended, `timeoutMs` have passed or
+   * the signal aborts. Never rejects.
+   */
+  waitUntil(
+    isEnough: (info: OperationInfo) => boolean,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<OperationInfo> {
+    const operation = this.#operation;
+    const satisfied = () => hasEnded(operation.info) || isEnough(operation.info);
+    return new Promise((resolve) => {
+      if (satisfied() || timeoutMs <= 0 || signal?.aborted) {
+        resolve(operation.info);
+        return;
+      }
+      const waiter = Symbol();
+      const done = () => {
+        clearTimeout(timer);
+        unsubscribe();
+        signal?.removeEventListener("abort", done);
+        this.#leave(waiter);
+        resolve(operation.info);
+      };
+      const timer = setTimeout(done, timeoutMs).unref();
+      const unsubscribe = operation.onChange(() => {
+        if (satisfied()) {
+          done();
+        }
+      });
+      signal?.addEventListener("abort", done, { once: true });
+      this.#enter(waiter);
+    });
+  }
+
+  #enter(waiter: symbol): void {
+    this.#waiting.add(waiter);
+    if (!this.#stop) {
+      this.#stop = new AbortController();
+      void this.#loop(this.#stop.signal);
+    }
+  }
+
+  #leave(waiter: symbol): void {
+    this.#waiting.delete(waiter);
+    if (this.#waiting.size === 0) {
+      this.#stop?.abort();
+      this.#stop = undefined;
+    }
+  }
+
+  async #loop(stop: AbortSignal): Promise<void> {
+    while (!stop.aborted && !hasEnded(this.#operation.info)) {
+      const changed = this.#operation.source?.waitForChange?.(stop) ?? pause(this.#intervalMs, stop);
+      await Promise.all([changed, pause(minimumGapMs, stop)]);
+      if (!stop.aborted) {
+        // The store's trouble is told to those who write; waiters go on with what is known.
+        await this.#refresh.refresh(0, false).catch(() => pause(this.#intervalMs, stop));
+      }
+    }
+  }
+}

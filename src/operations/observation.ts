@@ -1,0 +1,175 @@
+import { create, equals } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type Cancellation,
+  CancellationSchema,
+  type FreshnessSource,
+  type OperationInfo,
+  OperationInfoSchema,
+  type OperationProgress,
+  OperationProgressSchema,
+  OperationStatus,
+} from "../../gen/longhaul/v1/operation_pb.ts";
+import { isTerminal, mayBeObservedAfter } from "./life-cycle.ts";
+import { completeProgress, freshness, hasEnded, msOf, seenAgain } from "./operation-snapshot.ts";
+import { nextRevision } from "./revision.ts";
+
+/** The most a running operation shows: 100 is for COMPLETED alone. */
+const runningMaximum = 99.99;
+
+/** What an observation is merged with. */
+export interface ObservationContext {
+  /** Where the observation was made. */
+  readonly source: FreshnessSource;
+  readonly nowMs: number;
+  /** How long the record is kept after its end. */
+  readonly retentionMs: number;
+  /** The source has begun the work anew since the last observation, this many times. */
+  readonly newAttempts: number;
+  /** Estimates the time to the end from the merged progress. */
+  readonly estimateRemainingMs: (info: OperationInfo) => number | undefined;
+}
+
+/**
+ * The snapshot that follows `current` once its source was seen to be as `observed`.
+ *
+ * Status only moves along the life cycle, percentage and steps only grow within an attempt, and what the registry owns
+ * is kept. Where nothing visible has changed, only observed_at does.
+ */
+export function mergeObservation(
+  current: OperationInfo,
+  observed: OperationInfo,
+  context: ObservationContext,
+): OperationInfo {
+  const { nowMs } = context;
+  if (hasEnded(current)) {
+    return current;
+  }
+  const status = mayBeObservedAfter(current.status, observed.status) ? observed.status : current.status;
+  const next: OperationInfo = {
+    ...current,
+    status,
+    attempt: current.attempt + context.newAttempts,
+    warnings: observed.warnings,
+    freshness: freshness(context.source, nowMs),
+    metricsCursor: observed.metricsCursor > current.metricsCursor ? observed.metricsCursor : current.metricsCursor,
+  };
+  if (status !== OperationStatus.PENDING && !next.startedAt && observed.startedAt) {
+    next.startedAt = observed.startedAt;
+  }
+  const cancellation = mergeCancellation(current.cancellation, observed.cancellation);
+  if (cancellation) {
+    next.cancellation = cancellation;
+  }
+  const progress = mergeProgress(current.progress, observed.progress, context.newAttempts > 0, nowMs);
+  next.progress = progress;
+  if (isTerminal(status)) {
+    end(next, observed, context);
+  } else if (progress !== current.progress && !progress.estimatedRemaining) {
+    const remainingMs = context.estimateRemainingMs(next);
+    if (remainingMs !== undefined) {
+      next.progress = { ...progress, estimatedRemaining: durationFromMs(Math.round(remainingMs)) };
+    }
+  }
+  return sameToCallers(current, next)
+    ? seenAgain(current, context.source, nowMs)
+    : { ...next, revision: nextRevision(current.revision, nowMs) };
+}
+
+function end(next: OperationInfo, observed: OperationInfo, { nowMs, retentionMs }: ObservationContext): void {
+  next.completedAt = observed.completedAt ?? timestampFromMs(nowMs);
+  next.expiresAt = timestampFromMs(nowMs + retentionMs);
+  if (next.status === OperationStatus.COMPLETED) {
+    next.startedAt ??= next.completedAt;
+    next.progress = completeProgress(next.progress, msOf(next.completedAt) ?? nowMs);
+    if (observed.resultSummary) {
+      next.resultSummary = observed.resultSummary;
+    }
+    if (observed.result) {
+      next.result = observed.result;
+    }
+  }
+  if (next.status === OperationStatus.FAILED && observed.error) {
+    next.error = observed.error;
+  }
+  if (next.status === OperationStatus.CANCELLED && next.cancellation && !next.cancellation.forced) {
+    // A host that does not fill in the hops has acknowledged all the same: it says CANCELLED.
+    const { deliveredAt = next.completedAt, acknowledgedAt = next.completedAt } = next.cancellation;
+    next.cancellation = { ...next.cancellation, deliveredAt, acknowledgedAt };
+  }
+  if (next.progress?.estimatedRemaining) {
+    const { estimatedRemaining: _, ...progress } = next.progress;
+    next.progress = progress;
+  }
+}
+
+/** Percentage and steps never go back within an attempt; the rest is as observed. */
+function mergeProgress(
+  current: OperationProgress | undefined,
+  observed: OperationProgress | undefined,
+  newAttempt: boolean,
+  nowMs: number,
+): OperationProgress {
+  const before = current ?? create(OperationProgressSchema);
+  if (!observed) {
+    return before;
+  }
+  const floor = newAttempt ? create(OperationProgressSchema) : before;
+  const merged: OperationProgress = {
+    ...observed,
+    percentage: Math.max(floor.percentage, clampPercentage(observed.percentage)),
+    stepsTotal: observed.stepsTotal > 0n ? observed.stepsTotal : before.stepsTotal,
+    stepsCompleted:
+      observed.stepsTotal === 0n || observed.stepsTotal === floor.stepsTotal
+        ? maximum(floor.stepsCompleted, observed.stepsCompleted)
+        : observed.stepsCompleted,
+  };
+  if (sameProgress(before, merged)) {
+    return before;
+  }
+  merged.progressChangedAt ??= timestampFromMs(nowMs);
+  return merged;
+}
+
+function clampPercentage(percentage: number): number {
+  return Number.isNaN(percentage) ? 0 : Math.min(Math.max(percentage, 0), runningMaximum);
+}
+
+function maximum(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
+/** When the progress changed and what is estimated from it follow the progress; they are no change of their own. */
+function sameProgress(a: OperationProgress, b: OperationProgress): boolean {
+  const { progressChangedAt: _a, estimatedRemaining: _c, ...left } = a;
+  const { progressChangedAt: _b, estimatedRemaining: _d, ...right } = b;
+  return equals(OperationProgressSchema, left, right);
+}
+
+/** The registry's request comes first; how far it came, the source knows. */
+function mergeCancellation(
+  current: Cancellation | undefined,
+  observed: Cancellation | undefined,
+): Cancellation | undefined {
+  if (!current || !observed) {
+    return current ?? observed;
+  }
+  const deliveredAt = current.deliveredAt ?? observed.deliveredAt;
+  const acknowledgedAt = current.acknowledgedAt ?? observed.acknowledgedAt;
+  return create(CancellationSchema, {
+    ...current,
+    ...(deliveredAt && { deliveredAt }),
+    ...(acknowledgedAt && { acknowledgedAt }),
+    forced: current.forced || observed.forced,
+  });
+}
+
+/** Whether two snapshots differ in nothing but revision and observed_at. */
+function sameToCallers(a: OperationInfo, b: OperationInfo): boolean {
+  if (a.freshness?.stale !== b.freshness?.stale || a.freshness?.source !== b.freshness?.source) {
+    return false;
+  }
+  const { freshness: _a, ...left } = a;
+  const { freshness: _b, ...right } = b;
+  return equals(OperationInfoSchema, { ...left, revision: 0n }, { ...right, revision: 0n });
+}

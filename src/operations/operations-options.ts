@@ -1,0 +1,17 @@
+/** The registry's settings; `config.ts` has their defaults. Times are in milliseconds. */
+export interface OperationsOptions {
+  /** How old a snapshot may be before a Get refreshes it. 0 refreshes with every Get. */
+  readonly cacheTtlMs: number;
+  /** How long one pull from a source may take. */
+  readonly pullTimeoutMs: number;
+  /** Time between two sweeps over what nobody has asked about. */
+  readonly sweepIntervalMs: number;
+  /** How long the record of an ended operation is kept, unless its creator said otherwise. */
+  readonly retentionMs: number;
+  /** How long it is remembered that an operation has expired. */
+  readonly tombstoneRetentionMs: number;
+  /** How long a host may be unreachable before its operations count as lost. */
+  readonly hostLostAfterMs: number;
+  /** The clock: milliseconds since the epoch. */
+  readonly now: () => number;
+}

@@ -1,0 +1,40 @@
+import { createHash } from "node:crypto";
+import { toBinary } from "@bufbuild/protobuf";
+import { type OperationFilter, OperationFilterSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { CallError } from "./errors.ts";
+import type { PageKey } from "./operation-store.ts";
+
+/** Makes the token of the page after a position. It is bound to the filter, and says nothing a caller may rely on. */
+export function encodePageToken(key: PageKey, filter: OperationFilter): string {
+  return Buffer.from(JSON.stringify([key.createdAtMs, key.operationId, filterDigest(filter)])).toString("base64url");
+}
+
+/** Reads a token made by encodePageToken for the same filter; any other text is a CallError INVALID_PAGE_TOKEN. */
+export function decodePageToken(token: string, filter: OperationFilter): PageKey {
+  const refuse = (why: string) =>
+    new CallError("INVALID_PAGE_TOKEN", `page_token: ${why}`, {
+      violations: [{ field: "page_token", description: why }],
+    });
+  let parts: unknown;
+  try {
+    parts = JSON.parse(Buffer.from(token, "base64url").toString());
+  } catch {
+    throw refuse("not a token of this service");
+  }
+  const [createdAtMs, operationId, digest] = Array.isArray(parts) ? parts : [];
+  if (!Number.isSafeInteger(createdAtMs) || typeof operationId !== "string" || typeof digest !== "string") {
+    throw refuse("not a token of this service");
+  }
+  if (digest !== filterDigest(filter)) {
+    throw refuse("it belongs to a list with another filter; begin again without a token");
+  }
+  return { createdAtMs, operationId };
+}
+
+function filterDigest(filter: OperationFilter): string {
+  const labels = Object.fromEntries(Object.entries(filter.labels).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return createHash("sha256")
+    .update(toBinary(OperationFilterSchema, { ...filter, labels }))
+    .digest("base64url")
+    .slice(0, 16);
+}

@@ -1,0 +1,80 @@
+import type { Logger } from "pino";
+import type {
+  DispatchCircumstances,
+  OperationControl,
+  OperationExecutor,
+  Recovery,
+} from "../operations/operation-executor.ts";
+import type { StoredOperation } from "../operations/operation-store.ts";
+import { runFunction } from "./function-run.ts";
+import type { LocalRun } from "./local-run.ts";
+import type { OperationDefinition } from "./operation-context.ts";
+import { runWorker } from "./worker-run.ts";
+
+/** What a local executor needs to know. */
+export interface LocalExecutorOptions {
+  /** Operations that run at the same time; the others wait. */
+  readonly maxConcurrentOperations: number;
+  /** How long cancelled work may take to stop before a worker thread is terminated, in milliseconds. */
+  readonly cancellationGraceMs: number;
+  readonly log: Logger;
+}
+
+/**
+ * Runs the operations of one orchestrator in this process.
+ *
+ * I1 At most `maxConcurrentOperations` run; the others wait in the order they came, PENDING.
+ * I2 An operation leaves the queue exactly once: to run, or withdrawn.
+ */
+export class LocalExecutor {
+  readonly #options: LocalExecutorOptions;
+  readonly #queue = new Map<string, LocalRun>();
+  #running = 0;
+  #stopped = false;
+
+  constructor(options: LocalExecutorOptions) {
+    this.#options = options;
+  }
+
+  /** The executor of operations that run as defined. All of them share this executor's queue and limit. */
+  executorOf(definition: OperationDefinition): OperationExecutor {
+    return {
+      host: "",
+      dispatch: (stored: StoredOperation, control: OperationControl, _: DispatchCircumstances) => {
+        const { cancellationGraceMs, log } = this.#options;
+        this.#queue.set(stored.info.operationId, { stored, definition, control, cancellationGraceMs, log });
+        this.#runNext();
+      },
+      withdraw: (operationId) => this.#queue.delete(operationId),
+      recover: (): Recovery => ({ outcome: definition.restartable ? "restartable" : "lost" }),
+    };
+  }
+
+  /** Begins no more operations; those that wait stay PENDING in the store. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #runNext(): void {
+    const next = this.#queue.values().next();
+    if (next.done || this.#stopped || this.#running >= this.#options.maxConcurrentOperations) {
+      return;
+    }
+    const run = next.value;
+    const { operationId } = run.stored.info;
+    this.#queue.delete(operationId);
+    this.#running += 1;
+    void execute(run)
+      .catch((error: unknown) => this.#options.log.error({ err: error, operationId }, "a run could not be completed"))
+      .finally(() => {
+        this.#running -= 1;
+        this.#runNext();
+      });
+    this.#runNext();
+  }
+}
+
+function execute(run: LocalRun): Promise<void> {
+  const { operationFunc, workerModule } = run.definition;
+  return operationFunc ? runFunction(run, operationFunc) : runWorker(run, workerModule as URL);
+}

@@ -1,0 +1,149 @@
+import { create } from "@bufbuild/protobuf";
+import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import {
+  type CountOperationsResponse,
+  CountOperationsResponseSchema,
+  OperationFilterSchema,
+  type OperationsService as OperationsServiceDesc,
+} from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { invalidField } from "../operations/errors.ts";
+import { hasEnded } from "../operations/operation-snapshot.ts";
+import type { OperationCount } from "../operations/operation-store.ts";
+import type { OperationsService } from "../operations/operations-service.ts";
+import { clampCount, cursorNumber, durationOr } from "../operations/request-checks.ts";
+import { originKey } from "./read-origin.ts";
+
+/** The longest WaitOperation, in milliseconds: below the idle timeout of 60 s that proxies commonly have. */
+const longestWaitMs = 55_000;
+const defaultWaitMs = 30_000;
+/** Part of the caller's deadline that is left for the answer's way back: a twentieth, at least 20 ms. */
+const answerShare = 0.05;
+const answerMinimumMs = 20;
+/** The shortest advice for the next poll, in milliseconds. */
+const minimumPollMs = 250;
+const maximumBatch = 1_000;
+
+/** The RPCs of longhaul.v1.OperationsService on top of the registry. */
+export function createOperationsHandlers(
+  operations: OperationsService,
+  cacheTtlMs: number,
+): ServiceImpl<typeof OperationsServiceDesc> {
+  const pollAfter = (info: OperationInfo): { pollAfter?: Duration } =>
+    hasEnded(info) ? {} : { pollAfter: durationFromMs(Math.max(cacheTtlMs, minimumPollMs)) };
+  const unlessKnown = (info: OperationInfo, knownRevision: bigint) => ({
+    ...(knownRevision === info.revision ? { notModified: true } : { operation: info }),
+    ...(info.freshness && { freshness: info.freshness }),
+    ...pollAfter(info),
+  });
+  return {
+    async createOperation(request, context) {
+      const operation = await operations.createOperation(request, { origin: context.values.get(originKey) });
+      return { operation, ...pollAfter(operation) };
+    },
+    async getOperation({ operationId, maxStaleness, knownRevision }) {
+      const info = await operations.getOperation(operationId, durationOr(maxStaleness, "max_staleness", cacheTtlMs));
+      return unlessKnown(info, knownRevision);
+    },
+    async batchGetOperations({ operations: asked, maxStaleness }) {
+      if (asked.length === 0 || asked.length > maximumBatch) {
+        throw invalidField("operations", `has ${asked.length} entries; 1 to ${maximumBatch} are allowed`);
+      }
+      const ids = asked.map(({ operationId }) => operationId);
+      const found = await operations.getOperations(ids, durationOr(maxStaleness, "max_staleness", cacheTtlMs));
+      const changed: OperationInfo[] = [];
+      const notFound: string[] = [];
+      for (const { operationId, knownRevision } of asked) {
+        const info = found.get(operationId);
+        if (!info) {
+          notFound.push(operationId);
+        } else if (info.revision !== knownRevision) {
+          changed.push(info);
+        }
+      }
+      const live = [...found.values()].find((info) => !hasEnded(info));
+      return { operations: changed, notFound, ...(live && pollAfter(live)) };
+    },
+    async waitOperation({ operationId, knownRevision, untilDone, timeout }, context) {
+      const wantedMs = Math.min(durationOr(timeout, "timeout", defaultWaitMs), longestWaitMs);
+      const info = await operations.waitOperation(operationId, {
+        knownRevision,
+        untilDone,
+        timeoutMs: Math.min(wantedMs, timeLeftMs(context)),
+        signal: context.signal,
+      });
+      return unlessKnown(info, knownRevision);
+    },
+    async listOperations({ filter, pageSize, pageToken }) {
+      const size = clampCount(pageSize, "page_size", 50, 1_000);
+      return operations.listOperations(filter ?? create(OperationFilterSchema), size, pageToken);
+    },
+    async countOperations({ filter }) {
+      return countsMessage(await operations.countOperations(filter ?? create(OperationFilterSchema)));
+    },
+    async cancelOperation({ operationId, reason, force }) {
+      return { operation: await operations.cancelOperation(operationId, reason, { force }) };
+    },
+    async cancelOperations({ filter, reason }) {
+      if (!filter || Object.values(filter).every(isUnset)) {
+        throw invalidField("filter", "has no condition; to cancel everything, name the statuses PENDING and RUNNING");
+      }
+      const operationIds = await operations.cancelOperations(filter, reason);
+      return { operationIds, cancelledCount: operationIds.length };
+    },
+    async retryOperation({ operationId, requestId }, context) {
+      const operation = await operations.retryOperation(operationId, requestId, context.values.get(originKey));
+      return { operation, ...pollAfter(operation) };
+    },
+    async deleteOperation({ operationId }) {
+      await operations.deleteOperation(operationId);
+      return {};
+    },
+    async getMetrics({ operationId, cursor, maxRecords, latest }) {
+      const page = await operations.getMetrics(operationId, {
+        cursor: cursorNumber(cursor),
+        maxRecords: clampCount(maxRecords, "max_records", 1_000, 10_000),
+        latest,
+      });
+      const { operation, metrics, newCursor, hasMore } = page;
+      return {
+        metrics,
+        newCursor: BigInt(newCursor),
+        hasMore,
+        ...(operation.freshness && { freshness: operation.freshness }),
+        ...(hasMore ? { pollAfter: durationFromMs(0) } : pollAfter(operation)),
+      };
+    },
+  };
+}
+
+/** How long the caller will wait for an answer, less the time it needs to get back. */
+function timeLeftMs(context: HandlerContext): number {
+  const leftMs = context.timeoutMs();
+  return leftMs === undefined ? longestWaitMs : leftMs - Math.max(answerMinimumMs, leftMs * answerShare);
+}
+
+function countsMessage(counts: readonly OperationCount[]): CountOperationsResponse {
+  const byStatus = new Map<OperationStatus, bigint>();
+  const byType: Record<string, bigint> = {};
+  let total = 0n;
+  for (const { status, operationType, count } of counts) {
+    total += BigInt(count);
+    byStatus.set(status, (byStatus.get(status) ?? 0n) + BigInt(count));
+    byType[operationType] = (byType[operationType] ?? 0n) + BigInt(count);
+  }
+  return create(CountOperationsResponseSchema, {
+    total,
+    byType,
+    byStatus: [...byStatus].sort(([a], [b]) => a - b).map(([status, count]) => ({ status, count })),
+  });
+}
+
+/** Whether a field of a filter sets no condition. `$typeName` is no field. */
+function isUnset(value: unknown): boolean {
+  if (typeof value === "string") {
+    return value === "" || value === OperationFilterSchema.typeName;
+  }
+  return value === undefined || (typeof value === "object" && value !== null && Object.keys(value).length === 0);
+}

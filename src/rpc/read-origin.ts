@@ -1,0 +1,19 @@
+import { createContextKey } from "@connectrpc/connect";
+import { type CallOrigin, traceparentHeader, viaHeader } from "../operations/call-origin.ts";
+import { CallError } from "../operations/errors.ts";
+
+/** How the call came here, for handlers. */
+export const originKey = createContextKey<CallOrigin>({ via: [] }, { description: "how the call came here" });
+
+/** Reads how a call came here; refuses one that goes round in circles or has come too far. */
+export function readOrigin(headers: Headers, instanceId: string, maxHops: number): CallOrigin {
+  const via = (headers.get(viaHeader) ?? "").split(",").filter((instance) => instance !== "");
+  if (via.includes(instanceId)) {
+    throw new CallError("ROUTING_LOOP", "the call has passed this server before; check the hosts' routes");
+  }
+  if (via.length > maxHops) {
+    throw new CallError("TOO_MANY_HOPS", `the call has passed ${via.length} servers; at most ${maxHops} are allowed`);
+  }
+  const traceparent = headers.get(traceparentHeader);
+  return traceparent ? { via, traceparent } : { via };
+}
