@@ -25,17 +25,38 @@ interface BacktestingParameters {
   readonly delay_ms: number;
 }
 
-/** Steps of a backtest. */
-export const backtestingSteps = 2;
+/** What a backtest says at its end. A type and no interface, so that it is a JSON object. */
+export type BacktestingSummary = {
+  readonly data_origin: "database" | "file";
+  readonly bars: number;
+  /** The days of the first and the last bar. */
+  readonly first_date: string;
+  readonly last_date: string;
+  /** Purchases and sales. */
+  readonly trades: number;
+  readonly closed_positions: number;
+  /** Units were still held at the end; they are valued at the last close. */
+  readonly position_open: boolean;
+  readonly last_equity: number;
+  /** The last equity over the initial cash, less 1. */
+  readonly total_return: number;
+  /** 0 to 1. */
+  readonly max_drawdown: number;
+  /** Annualised; see `sharpeRatio`. Null when the equity never moved. */
+  readonly sharpe_ratio: number | null;
+  /** Share of the closed positions that made a profit, fees included. Null when none was closed. */
+  readonly win_rate: number | null;
+  /** What buying at the first open, with the fee, and holding to the last close returns. */
+  readonly buy_and_hold_return: number;
+};
 
 /** Bars between two pauses for others in the process: about a year, and about a millisecond. */
 const barsPerTurn = 250;
 
 /** Trades a moving-average crossover over the bars the metadata asks for, and records every bar and trade. */
-export async function backtest(_operationId: string, context: OperationContext): Promise<JsonObject> {
+export async function backtest(_operationId: string, context: OperationContext): Promise<BacktestingSummary> {
   const parameters = readBacktestingParameters(context.parameters);
   const { progress, token } = context;
-  progress.startOperation("Backtest", { totalSteps: backtestingSteps });
 
   progress.startStep("Read bars", { fromPercentage: 0, toPercentage: 2 });
   const { bars, origin } = await loadBars(context, parameters.database);
@@ -60,15 +81,13 @@ export async function backtest(_operationId: string, context: OperationContext):
     if (passed % barsPerTurn !== 0 && passed < bars.length) continue;
     progress.updateStepProgress({
       itemsProcessed: passed,
-      message: `Bar ${passed}/${bars.length}`,
       currentItem: step.bar.date,
       context: { equity: step.equity, drawdown, trades: fills.length },
     });
     await pause(parameters.delay_ms, token.signal);
   }
   progress.completeStep();
-  progress.completeOperation();
-  return { ...summarize(bars, fills, curve, feeRate), data_origin: origin };
+  return { data_origin: origin, ...summarize(bars, fills, curve, feeRate) };
 }
 
 function readBacktestingParameters(given: JsonObject): BacktestingParameters {
@@ -113,8 +132,12 @@ function recordTrade(context: OperationContext, number: number, bar: Bar, fill: 
   });
 }
 
-/** What is null does not exist: a ratio of returns that never varied, a rate of no trades. */
-function summarize(bars: readonly Bar[], fills: readonly Fill[], curve: EquityCurve, feeRate: number): JsonObject {
+function summarize(
+  bars: readonly Bar[],
+  fills: readonly Fill[],
+  curve: EquityCurve,
+  feeRate: number,
+): Omit<BacktestingSummary, "data_origin"> {
   const profits = fills.flatMap((fill) => fill.profit ?? []);
   return {
     bars: bars.length,
@@ -132,7 +155,6 @@ function summarize(bars: readonly Bar[], fills: readonly Fill[], curve: EquityCu
   };
 }
 
-/** Buying at the first open for all the cash, with the fee, and holding to the last close. */
 function buyAndHoldReturn(bars: readonly Bar[], feeRate: number): number {
   const first = bars.at(0)?.open ?? Number.NaN;
   const last = bars.at(-1)?.close ?? Number.NaN;

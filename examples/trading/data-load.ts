@@ -1,4 +1,3 @@
-import type { JsonObject } from "@bufbuild/protobuf";
 import type { OperationContext } from "../../src/orchestrator/operation-context.ts";
 import { BarDatabase, checksumOfBars, defaultDatabase } from "./bar-database.ts";
 import { readBarLines, sp500Path } from "./bar-file.ts";
@@ -17,15 +16,27 @@ interface DataLoadParameters {
   readonly delay_ms: number;
 }
 
-/** Steps of a data load. */
-export const dataLoadSteps = 4;
+/** What a data load says at its end. A type and no interface, so that it is a JSON object. */
+export type DataLoadSummary = {
+  readonly symbol: string;
+  /** Bars of the range in the database, as read back. */
+  readonly bars: number;
+  readonly segments: number;
+  /** The days of the first and the last bar. */
+  readonly first_date: string;
+  readonly last_date: string;
+  /** Over the values of the bars as read back; see `checksumOfBars`. */
+  readonly checksum_sha256: string;
+  /** The SQLite file. */
+  readonly database: string;
+};
 
 /**
  * Loads the bars of the S&P 500 that the metadata asks for into a SQLite table, segment by segment. Running it again
  * changes nothing; cut off, it leaves no symbol that counts as loaded. Fails when what is read back is not what was
  * written.
  */
-export async function loadData(_operationId: string, context: OperationContext): Promise<JsonObject> {
+export async function loadData(_operationId: string, context: OperationContext): Promise<DataLoadSummary> {
   const { segments, database, delay_ms } = readParameters<DataLoadParameters>(context.parameters, {
     segments: integerBetween({ default: 50, min: 1, max: 1000 }),
     database: textOr(defaultDatabase),
@@ -33,7 +44,6 @@ export async function loadData(_operationId: string, context: OperationContext):
   });
   const { progress, token } = context;
   const range = barRangeFromMetadata(context.metadata);
-  progress.startOperation("Load data", { totalSteps: dataLoadSteps });
 
   progress.startStep("Verify source", { fromPercentage: 0, toPercentage: 5 });
   const path = sp500Path();
@@ -53,7 +63,6 @@ export async function loadData(_operationId: string, context: OperationContext):
     source.push(...loadSegment(context, table, range.symbol, index + 1, lines));
     progress.updateStepProgress({
       itemsProcessed: source.length,
-      message: `Loaded segment ${index + 1}/${pieces.length}`,
       currentItem: source.at(-1)?.date ?? "",
       context: { segment: index + 1, segments: pieces.length, symbol: range.symbol },
     });
@@ -72,7 +81,6 @@ export async function loadData(_operationId: string, context: OperationContext):
   }
   table.markLoaded(range, checksum);
   progress.completeStep();
-  progress.completeOperation();
   return {
     symbol: range.symbol,
     bars: stored.length,

@@ -31,8 +31,28 @@ interface TrainingParameters {
   readonly delay_ms: number;
 }
 
-/** Steps of a training. */
-const trainingSteps = 2;
+/** What a training says at its end. A type and no interface, so that it is a JSON object. */
+export type TrainingSummary = {
+  readonly bars: number;
+  readonly data_origin: "database" | "file";
+  readonly seed: number;
+  readonly training_examples: number;
+  readonly validation_examples: number;
+  /** The first day of the validation. */
+  readonly validation_from: string;
+  readonly epochs: number;
+  /** Losses and accuracies after the last epoch. */
+  readonly train_loss: number;
+  readonly train_accuracy: number;
+  readonly val_loss: number;
+  readonly val_accuracy: number;
+  /** The epoch with the smallest validation loss, the first of equals. */
+  readonly best_epoch: number;
+  readonly best_val_loss: number;
+  readonly best_val_accuracy: number;
+  /** What always guessing "up" gets right: an accuracy that is no better has learned nothing. */
+  readonly val_share_of_rising_days: number;
+};
 
 interface Epoch {
   readonly number: number;
@@ -44,10 +64,9 @@ interface Epoch {
  * Trains a small network to tell from the last days whether the next one closes higher, and records every epoch. Runs
  * in a worker thread. The same parameters and bars give the same numbers, durations excepted.
  */
-export async function operationFunc(_operationId: string, context: OperationContext): Promise<JsonObject> {
+export async function operationFunc(_operationId: string, context: OperationContext): Promise<TrainingSummary> {
   const parameters = readTrainingParameters(context.parameters);
   const { progress, token } = context;
-  progress.startOperation("Train", { totalSteps: trainingSteps });
 
   progress.startStep("Prepare examples", { fromPercentage: 0, toPercentage: 5 });
   const { bars, origin } = await loadBars(context, parameters.database);
@@ -74,14 +93,12 @@ export async function operationFunc(_operationId: string, context: OperationCont
     recordEpoch(context, epoch, parameters.learning_rate, (performance.now() - begin) / 1000);
     progress.updateStepProgress({
       itemsProcessed: number,
-      message: `Epoch ${number}/${parameters.epochs}`,
       context: { epoch: number, train_loss: epoch.training.loss, val_loss: epoch.validation.loss },
     });
     await pause(parameters.delay_ms, token.signal);
   }
   progress.completeStep();
-  progress.completeOperation();
-  return { ...summarize(dataset, history), bars: bars.length, seed: parameters.seed, data_origin: origin };
+  return { bars: bars.length, data_origin: origin, seed: parameters.seed, ...summarize(dataset, history) };
 }
 
 function readTrainingParameters(given: JsonObject): TrainingParameters {
@@ -128,8 +145,10 @@ function recordEpoch(context: OperationContext, epoch: Epoch, learningRate: numb
   });
 }
 
-/** The share of rising days is what always guessing "up" gets right: an accuracy below it has learned nothing. */
-function summarize(dataset: Dataset, history: readonly Epoch[]): JsonObject {
+function summarize(
+  dataset: Dataset,
+  history: readonly Epoch[],
+): Omit<TrainingSummary, "bars" | "data_origin" | "seed"> {
   const best = history.reduce((left, right) => (right.validation.loss < left.validation.loss ? right : left));
   const last = history.at(-1) ?? best;
   const rising = dataset.validation.filter((example) => example.label === 1).length;
