@@ -41,10 +41,10 @@ export function familyWithRecord(
   current: MetricsFamily | undefined,
   kind: MetricKind,
 ): MetricsFamily {
-  const family: MetricsFamily | undefined = familyByKind[kind];
-  if (family === undefined) {
+  if (!Object.hasOwn(familyByKind, kind)) {
     throw new TypeError(`unknown kind of metric record "${kind}"; known are ${Object.keys(familyByKind).join(", ")}`);
   }
+  const family = familyByKind[kind];
   const kept = current ?? familyByWellKnownType.get(operationType) ?? family;
   if (family !== kept) {
     throw new TypeError(

@@ -71,7 +71,9 @@ export class ProgressStep {
   }
 
   #at(percentage: number): number {
-    return Math.min(this.from + ((this.to - this.from) * percentage) / 100, this.to);
+    const width = this.to - this.from;
+    // In the operation itself a percentage stays what it is, to the last digit.
+    return width === 100 ? percentage : Math.min(this.from + (width * percentage) / 100, this.to);
   }
 }
 
