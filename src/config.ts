@@ -1,0 +1,192 @@
+import { readFileSync } from "node:fs";
+import { type SettingKey, type SettingKind, settings } from "./settings.ts";
+
+/** Operations of a type run on a host. */
+export interface Route {
+  readonly operationType: string;
+  /** "http://host:port" */
+  readonly url: string;
+}
+
+/** The resolved configuration: every setting has a value. Times are in milliseconds, sizes in bytes. */
+export type Config = Readonly<{
+  [K in SettingKey]: (typeof settings)[K]["default"] extends number ? number : string;
+}> & {
+  /** From USE_<TYPE>_HOST_SERVICE and <TYPE>_HOST_SERVICE_URL, by type. */
+  readonly routes: readonly Route[];
+};
+
+/** Where settings come from. The first of flags, environment and file that has one counts. */
+export interface ConfigSources {
+  /** By key, as the command line has them. Default none. */
+  readonly flags?: Readonly<Record<string, string | undefined>>;
+  /** Default: the process's environment. An empty variable counts as unset. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Path of a JSON file. Default: LONGHAUL_CONFIG_FILE, or none. */
+  readonly file?: string;
+}
+
+/** The configuration cannot be used; the message names every key or variable that is at fault. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+const fileVariable = "LONGHAUL_CONFIG_FILE";
+const useHostPattern = /^USE_([A-Z][A-Z0-9_]*)_HOST_SERVICE$/;
+const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
+
+/** Resolves the configuration, once, at the start. Throws a ConfigError that names everything that is wrong. */
+export function resolveConfig({ flags = {}, env = process.env, file }: ConfigSources = {}): Config {
+  const problems: string[] = [];
+  const fromFile = readFile(file ?? env[fileVariable] ?? "", problems);
+  const values: Record<string, unknown> = {};
+  for (const [key, { env: variable, kind, default: fallback }] of Object.entries(settings)) {
+    const candidates = [
+      { name: `flag ${key}`, text: flags[key] },
+      { name: variable, text: env[variable] || undefined },
+      { name: `key "${key}" of the file`, text: fromFile[key] },
+    ];
+    const given = candidates.find(({ text }) => text !== undefined);
+    values[key] = given?.text === undefined ? fallback : parse(kind, given.text, given.name, problems);
+  }
+  refuseUnknown(flags, env, fromFile, problems);
+  const routes = resolveRoutes(env, fromFile["routes"], problems);
+  if (problems.length > 0) {
+    throw new ConfigError(problems.join("; "));
+  }
+  return Object.freeze({ ...values, routes: Object.freeze(routes) }) as Config;
+}
+
+/** The configuration as JSON, for people; passwords in URLs are left out. */
+export function describeConfig(config: Config): string {
+  return JSON.stringify(
+    config,
+    (_key, value: unknown) => (typeof value === "string" && URL.canParse(value) ? withoutPassword(value) : value),
+    2,
+  );
+}
+
+function readFile(path: string, problems: string[]): Record<string, unknown> {
+  if (path === "") {
+    return {};
+  }
+  try {
+    const content: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof content === "object" && content !== null && !Array.isArray(content)) {
+      return content as Record<string, unknown>;
+    }
+    problems.push(`configuration file ${path} does not hold a JSON object`);
+  } catch (error) {
+    problems.push(`configuration file ${path} cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
+  return {};
+}
+
+function parse(kind: SettingKind, value: unknown, name: string, problems: string[]): string | number | undefined {
+  const refuse = (expected: string): undefined => {
+    problems.push(`${name} is ${JSON.stringify(value)}; it must be ${expected}`);
+  };
+  switch (kind) {
+    case "text":
+      return typeof value === "string" ? value : refuse("a text");
+    case "url":
+      return typeof value === "string" && isServerUrl(value) ? value : refuse("a URL like http://127.0.0.1:50051");
+    case "logLevel":
+      return typeof value === "string" && logLevels.includes(value) ? value : refuse(`one of ${logLevels.join(", ")}`);
+    case "port":
+      return wholeNumber(value, 0, 65_535) ?? refuse("a port, 0 to 65535");
+    case "millisecondsOr0":
+      return wholeNumber(value, 0, Number.MAX_SAFE_INTEGER) ?? refuse("a whole number of milliseconds");
+    case "milliseconds":
+    case "count":
+    case "bytes":
+      return wholeNumber(value, 1, Number.MAX_SAFE_INTEGER) ?? refuse("a whole number, at least 1");
+  }
+}
+
+function wholeNumber(value: unknown, least: number, most: number): number | undefined {
+  const number = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
+  return typeof number === "number" && Number.isSafeInteger(number) && number >= least && number <= most
+    ? number
+    : undefined;
+}
+
+function isServerUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && (url.protocol === "http:" || url.protocol === "https:") && url.hostname !== "";
+}
+
+function refuseUnknown(
+  flags: Readonly<Record<string, unknown>>,
+  env: Readonly<Record<string, string | undefined>>,
+  fromFile: Readonly<Record<string, unknown>>,
+  problems: string[],
+): void {
+  const variables: ReadonlySet<string> = new Set([fileVariable, ...Object.values(settings).map((one) => one.env)]);
+  for (const name of Object.keys(env)) {
+    if (name.startsWith("LONGHAUL_") && !variables.has(name)) {
+      problems.push(`${name} is not a setting of longhaul`);
+    }
+  }
+  for (const key of Object.keys(flags)) {
+    if (!Object.hasOwn(settings, key)) {
+      problems.push(`flag ${key} is not a setting of longhaul`);
+    }
+  }
+  for (const key of Object.keys(fromFile)) {
+    if (!Object.hasOwn(settings, key) && key !== "routes") {
+      problems.push(`key "${key}" of the file is not a setting of longhaul`);
+    }
+  }
+}
+
+/** The environment's routes over the file's. */
+function resolveRoutes(
+  env: Readonly<Record<string, string | undefined>>,
+  fromFile: unknown,
+  problems: string[],
+): Route[] {
+  const routes = new Map<string, string>();
+  for (const [operationType, url] of Object.entries((fromFile ?? {}) as Record<string, unknown>)) {
+    if (typeof url === "string" && isServerUrl(url)) {
+      routes.set(operationType, url);
+    } else {
+      problems.push(`key "routes.${operationType}" of the file is ${JSON.stringify(url)}; it must be a URL`);
+    }
+  }
+  for (const [variable, value = ""] of Object.entries(env)) {
+    const prefix = useHostPattern.exec(variable)?.[1];
+    if (prefix === undefined || value === "") {
+      continue;
+    }
+    const use = /^(true|1|yes)$/i.test(value);
+    if (!use && !/^(false|0|no)$/i.test(value)) {
+      problems.push(`${variable} is ${JSON.stringify(value)}; it must be true, 1, yes, false, 0 or no`);
+    }
+    const operationType = prefix.toLowerCase();
+    routes.delete(operationType);
+    if (use) {
+      const urlVariable = `${prefix}_HOST_SERVICE_URL`;
+      const url = env[urlVariable] ?? "";
+      if (isServerUrl(url)) {
+        routes.set(operationType, url);
+      } else {
+        const what = url === "" ? "is not set" : `is ${JSON.stringify(url)}`;
+        problems.push(`${urlVariable} ${what}; ${variable} needs a URL like http://localhost:5002`);
+      }
+    }
+  }
+  return [...routes]
+    .map(([operationType, url]) => ({ operationType, url }))
+    .sort((a, b) => (a.operationType < b.operationType ? -1 : 1));
+}
+
+function withoutPassword(text: string): string {
+  const url = new URL(text);
+  if (url.password === "" && url.username === "") {
+    return text;
+  }
+  url.username = "***";
+  url.password = "";
+  return url.href;
+}

@@ -1,0 +1,101 @@
+/** What values a setting takes; how its text in the environment is read follows from it. */
+export type SettingKind = "text" | "port" | "milliseconds" | "millisecondsOr0" | "count" | "bytes" | "url" | "logLevel";
+
+/** One row of the table of settings. */
+export interface Setting<T extends string | number> {
+  readonly kind: SettingKind;
+  /** The environment variable that sets it. */
+  readonly env: `LONGHAUL_${string}`;
+  readonly default: T;
+  /** What it does, in one line. */
+  readonly description: string;
+}
+
+const hours = 3_600_000;
+const mebibyte = 1024 * 1024;
+
+function setting<T extends string | number>(
+  kind: SettingKind,
+  env: `LONGHAUL_${string}`,
+  value: T,
+  description: string,
+): Setting<T> {
+  return { kind, env, default: value, description };
+}
+
+/** Every setting beside the routes. The key is its name in the configuration file; the flag is the key in kebab case. */
+export const settings = {
+  listenHost: setting<string>("text", "LONGHAUL_LISTEN_HOST", "127.0.0.1", "Address to listen on"),
+  port: setting<number>("port", "LONGHAUL_PORT", 50_051, "Port to listen on; 0 takes any free one"),
+  dataDir: setting<string>("text", "LONGHAUL_DATA_DIR", "longhaul-data", "Directory of the SQLite store"),
+  services: setting<string>("text", "LONGHAUL_SERVICES", "", "Module whose exported orchestrators are served"),
+  server: setting<string>("url", "LONGHAUL_SERVER", "http://127.0.0.1:50051", "Server the client commands call"),
+  cacheTtlMs: setting<number>(
+    "millisecondsOr0",
+    "LONGHAUL_CACHE_TTL_MS",
+    1_000,
+    "Age up to which a Get asks no source",
+  ),
+  pullTimeoutMs: setting<number>("milliseconds", "LONGHAUL_PULL_TIMEOUT_MS", 2_500, "Longest call to a host"),
+  sweepIntervalMs: setting<number>("milliseconds", "LONGHAUL_SWEEP_INTERVAL_MS", 30_000, "Time between two sweeps"),
+  retentionMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_RETENTION_MS",
+    24 * hours,
+    "How long ended operations are kept",
+  ),
+  tombstoneRetentionMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_TOMBSTONE_RETENTION_MS",
+    7 * 24 * hours,
+    "How long it is remembered that an operation expired",
+  ),
+  hostLostAfterMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_HOST_LOST_AFTER_MS",
+    300_000,
+    "Silence of a host after which its operations count as lost",
+  ),
+  cancellationGraceMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_CANCELLATION_GRACE_MS",
+    30_000,
+    "Time a cancelled worker thread has before it is terminated",
+  ),
+  shutdownGraceMs: setting<number>("milliseconds", "LONGHAUL_SHUTDOWN_GRACE_MS", 4_000, "Longest clean stop"),
+  dispatchBackoffMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_DISPATCH_BACKOFF_MS",
+    250,
+    "First pause before a silent host is given its operations again; it doubles",
+  ),
+  dispatchBackoffMaxMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_DISPATCH_BACKOFF_MAX_MS",
+    10_000,
+    "Longest such pause",
+  ),
+  maxConcurrentOperations: setting<number>(
+    "count",
+    "LONGHAUL_MAX_CONCURRENT_OPERATIONS",
+    4,
+    "Operations one orchestrator runs at a time",
+  ),
+  maxMessageBytes: setting<number>("bytes", "LONGHAUL_MAX_MESSAGE_BYTES", 4 * mebibyte, "Largest message, unpacked"),
+  maxConcurrentStreams: setting<number>(
+    "count",
+    "LONGHAUL_MAX_CONCURRENT_STREAMS",
+    128,
+    "Open calls on one HTTP/2 connection",
+  ),
+  maxHops: setting<number>("count", "LONGHAUL_MAX_HOPS", 8, "Servers a call may have passed"),
+  logLevel: setting<string>(
+    "logLevel",
+    "LONGHAUL_LOG_LEVEL",
+    "info",
+    "fatal, error, warn, info, debug, trace or silent",
+  ),
+} as const satisfies Record<string, Setting<string> | Setting<number>>;
+
+/** The name of a setting. */
+export type SettingKey = keyof typeof settings;
