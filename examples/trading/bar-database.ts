@@ -28,23 +28,18 @@ const schema = `
 export class BarDatabase {
   readonly #database: DatabaseSync;
 
-  /** Opens the file, or makes it and its folder. Throws an Error naming the file when it is not a database. */
-  constructor(path: string) {
-    mkdirSync(dirname(path), { recursive: true });
-    this.#database = new DatabaseSync(path, { timeout: 5000 });
-    try {
-      // NORMAL may lose the last transactions at a power cut, never their order: I2 holds, and bars can be loaded again.
-      this.#database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
-    } catch (cause) {
-      this.#database.close();
-      throw new Error(`parameters.database: ${path} cannot be used as a SQLite file`, { cause });
-    }
+  /**
+   * Opens the file; unless `readOnly`, makes it and its folder where they are missing. Default: to write.
+   * Throws an Error naming the file when it is no database or cannot be opened.
+   */
+  constructor(path: string, { readOnly = false }: { readonly readOnly?: boolean } = {}) {
+    this.#database = openDatabase(path, readOnly);
   }
 
   /** The bars of a range if all of it is loaded (I2), oldest first; undefined otherwise. Never makes a file. */
   static readLoaded(path: string, range: BarRange): Bar[] | undefined {
     if (!existsSync(path)) return undefined;
-    using database = new BarDatabase(path);
+    using database = new BarDatabase(path, { readOnly: true });
     return database.#isLoaded(range) ? database.read(range) : undefined;
   }
 
@@ -107,6 +102,22 @@ export class BarDatabase {
       this.#database.exec("ROLLBACK");
       throw error;
     }
+  }
+}
+
+function openDatabase(path: string, readOnly: boolean): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    if (!readOnly) mkdirSync(dirname(path), { recursive: true });
+    database = new DatabaseSync(path, { timeout: 5000, readOnly });
+    // SQLite looks at a file only when it is first asked something.
+    // NORMAL may lose the last transactions at a power cut, never their order: I2 holds, and bars can be loaded again.
+    database.exec(readOnly ? "PRAGMA schema_version" : "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+    return database;
+  } catch (cause) {
+    database?.close();
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`parameters.database: ${path} cannot be used as a SQLite file: ${reason}`, { cause });
   }
 }
 

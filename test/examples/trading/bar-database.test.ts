@@ -62,6 +62,13 @@ describe("BarDatabase", () => {
     const path = join(await temporaryFolder(), "notes.txt");
     await writeFile(path, "not a database, but long enough to be looked at as one ".repeat(20));
 
+    const fault = `parameters.database: ${path} cannot be used as a SQLite file: `;
+    expect(() => new BarDatabase(path)).toThrow(fault);
+    expect(() => BarDatabase.readLoaded(path, everything)).toThrow(fault);
+  });
+
+  test("a folder is an error that names it", async () => {
+    const path = await temporaryFolder();
     expect(() => new BarDatabase(path)).toThrow(`parameters.database: ${path} cannot be used`);
   });
 });
