@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
+import type { OperationContext } from "longhaul";
 import { TradeSide } from "../../gen/longhaul/v1/metrics_pb.ts";
-import type { OperationContext } from "../../src/orchestrator/operation-context.ts";
 import type { Fill } from "./account.ts";
 import { defaultDatabase } from "./bar-database.ts";
 import { type Bar, barTimestamp } from "./bars.ts";

@@ -1,5 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { OperationMetadata } from "../../gen/longhaul/v1/operation_pb.ts";
+import type { OperationMetadata } from "longhaul";
 import { barTimeMs } from "./bars.ts";
 
 /** The only instrument of the example's data: the S&P 500 index. */

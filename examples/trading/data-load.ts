@@ -1,4 +1,4 @@
-import type { OperationContext } from "../../src/orchestrator/operation-context.ts";
+import type { OperationContext } from "longhaul";
 import { BarDatabase, checksumOfBars, defaultDatabase } from "./bar-database.ts";
 import { readBarLines, sp500Path } from "./bar-file.ts";
 import { barRangeFromMetadata } from "./bar-range.ts";

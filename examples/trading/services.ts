@@ -1,5 +1,4 @@
-import type { OperationDefinition } from "../../src/orchestrator/operation-context.ts";
-import { ServiceOrchestrator } from "../../src/orchestrator/service-orchestrator.ts";
+import { type OperationDefinition, ServiceOrchestrator } from "longhaul";
 import { backtest } from "./backtesting.ts";
 import { loadData } from "./data-load.ts";
 

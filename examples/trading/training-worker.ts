@@ -1,6 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { CancellationToken } from "../../src/cancellation/cancellation-token.ts";
-import type { OperationContext } from "../../src/orchestrator/operation-context.ts";
+import type { CancellationToken, OperationContext } from "longhaul";
 import { defaultDatabase } from "./bar-database.ts";
 import { type Dataset, splitChronologically, standardize } from "./dataset.ts";
 import { type Example, examplesFromBars, featureNames } from "./features.ts";
