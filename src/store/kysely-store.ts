@@ -1,5 +1,5 @@
 import type { Kysely, Transaction } from "kysely";
-import { type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import { CallError } from "../operations/errors.ts";
 import type {
@@ -15,8 +15,15 @@ import type { MetricRecord } from "../progress/metric-record.ts";
 import { MetricLogs, recordsPerRemoval } from "./metric-logs.ts";
 import { type OperationQueries, prepareOperationQueries } from "./operation-queries.ts";
 import { deleteOperation, expireOperations, removeDueTombstones } from "./operation-removal.ts";
-import { infoFromRow, type OperationRow, operationFromRow, rowFromOperation, storedColumns } from "./operation-rows.ts";
-import { countQuery, listQuery } from "./operation-search.ts";
+import {
+  activeStatuses,
+  infoFromRow,
+  type OperationRow,
+  operationFromRow,
+  rowFromOperation,
+  storedColumns,
+} from "./operation-rows.ts";
+import { countMatching, listMatching } from "./operation-search.ts";
 import type { StoreTables } from "./schema.ts";
 import type { Transact, Write } from "./transact.ts";
 
@@ -114,7 +121,7 @@ export class KyselyStore implements OperationStore {
       const rows = await this.#db
         .selectFrom("operations")
         .select(storedColumns)
-        .where("status", "in", [OperationStatus.PENDING, OperationStatus.RUNNING])
+        .where("status", "in", activeStatuses)
         .orderBy("created_at")
         .orderBy("operation_id")
         .execute();
@@ -147,18 +154,11 @@ export class KyselyStore implements OperationStore {
   }
 
   list(filter: OperationFilter, after: PageKey | undefined, limit: number): Promise<OperationInfo[]> {
-    return this.#run(async () => (await listQuery(this.#db, filter, after, limit).execute()).map(infoFromRow));
+    return this.#run(async () => (await listMatching(this.#db, filter, after, limit)).map(infoFromRow));
   }
 
   count(filter: OperationFilter): Promise<OperationCount[]> {
-    return this.#run(async () => {
-      const rows = await countQuery(this.#db, filter).execute();
-      return rows.map((row) => ({
-        status: row.status,
-        operationType: row.operation_type,
-        count: row.operation_count,
-      }));
-    });
+    return this.#run(() => countMatching(this.#db, filter));
   }
 
   appendMetrics(operationId: string, records: readonly MetricRecord[], summary: Uint8Array): Promise<void> {

@@ -61,7 +61,8 @@ function storeMigrations({ text, bytes, clustered }: ColumnTypes): Record<string
           .addColumn("info", bytes, (column) => column.notNull())
           .addColumn("request", bytes, (column) => column.notNull())
           .execute();
-        // Holds all that lists filter by, so that rows which do not match are passed over without being read.
+        // Status and type are also in indexes that do not need them to find anything: so operations are passed over and
+        // counted without reading their rows.
         await db.schema
           .createIndex("operations_by_created_at")
           .on("operations")
@@ -70,12 +71,12 @@ function storeMigrations({ text, bytes, clustered }: ColumnTypes): Record<string
         await db.schema
           .createIndex("operations_by_status")
           .on("operations")
-          .columns(["status", "created_at", "operation_id"])
+          .columns(["status", "created_at", "operation_id", "operation_type"])
           .execute();
         await db.schema
           .createIndex("operations_by_type")
           .on("operations")
-          .columns(["operation_type", "created_at", "operation_id"])
+          .columns(["operation_type", "created_at", "operation_id", "status"])
           .execute();
         await db.schema
           .createIndex("operations_by_parent")

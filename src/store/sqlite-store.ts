@@ -11,7 +11,8 @@ import type { StoreTables } from "./schema.ts";
 import { acquireServerLock } from "./server-lock.ts";
 import { isSqliteError, sqliteCode } from "./sqlite-error.ts";
 
-const columnTypes: ColumnTypes = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid` };
+/** What SQLite calls the column types. */
+export const sqliteColumnTypes: ColumnTypes = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid` };
 
 /** Set on every open: most of them are not kept in the file. */
 const pragmas = `
@@ -57,7 +58,7 @@ async function openStore(file: string, place: string, unlock: () => void): Promi
   try {
     database.exec(pragmas);
     const db = new Kysely<StoreTables>({ dialect: nodeSqliteDialect(database) });
-    await migrateStore(db, columnTypes, place);
+    await migrateStore(db, sqliteColumnTypes, place);
     const release = async () => {
       await db.destroy();
       unlock();
