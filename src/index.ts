@@ -1,6 +1,7 @@
 // What users of the package import; nothing is defined here.
 
 export type { OperationMetrics } from "../gen/longhaul/v1/metrics_pb.ts";
+export { TradeSide } from "../gen/longhaul/v1/metrics_pb.ts";
 export type { OperationInfo, OperationMetadata, OperationProgress } from "../gen/longhaul/v1/operation_pb.ts";
 export { OperationStatus } from "../gen/longhaul/v1/operation_pb.ts";
 export { OperationsService as OperationsServiceDesc } from "../gen/longhaul/v1/operations_service_pb.ts";
@@ -9,6 +10,7 @@ export { CancellationController, CancellationError, CancellationToken } from "./
 export { cancelAllOperations, resetGlobalCancellation } from "./cancellation/global-cancellation.ts";
 export { installInterruptHandler } from "./cancellation/interrupt.ts";
 export { createGrpcJsTransport, type GrpcTransport, type GrpcTransportOptions } from "./client/grpc-transport.ts";
+export { isDone, type MetricsPage, PollingClient, type PollingOptions } from "./client/polling-client.ts";
 export { type Config, ConfigError, type ConfigSources, resolveConfig } from "./config.ts";
 export { callerRuns } from "./operations/caller-runs.ts";
 export { CallError, type CallErrorReason } from "./operations/errors.ts";

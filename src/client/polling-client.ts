@@ -1,17 +1,35 @@
-import { durationMs } from "@bufbuild/protobuf/wkt";
-import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { randomUUID } from "node:crypto";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
+import { type CallOptions, type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import type { OperationMetrics } from "../../gen/longhaul/v1/metrics_pb.ts";
 import { type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
-import { OperationsService } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { type CreateOperationRequestSchema, OperationsService } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { type PollingClock, systemClock } from "./polling-clock.ts";
+import { type RetryOptions, retryUnreachable } from "./retry.ts";
 
-/** How a client polls. */
-export interface PollingOptions {
-  /** Ends the polling; the iteration ends then without an error. */
-  readonly signal?: AbortSignal;
+/** How a client polls. A signal ends the iteration without an error. */
+export interface PollingOptions extends RetryOptions {
   /** Shortest time between two calls, in milliseconds. Default 250. */
   readonly minimumMs?: number;
-  /** How long a server that cannot be reached is tried again, in milliseconds. Default 30 000; 0 gives up at once. */
-  readonly retryForMs?: number;
+}
+
+/** What is watched. */
+export interface WatchOptions extends PollingOptions {
+  /** Yield only the end. Default false: every change. */
+  readonly untilDone?: boolean;
+}
+
+/** Which metric records are read. */
+export interface MetricsOptions extends PollingOptions {
+  /** Sequence of the last record that is known. Default 0: from the beginning. */
+  readonly cursor?: bigint;
+  /** Records a page has at most. Default 0: as the server does. */
+  readonly maxRecords?: number;
+  /** Begin with the newest `maxRecords` after the cursor instead of the oldest. Default false. */
+  readonly latest?: boolean;
+  /** Go on until the operation has ended. Default false: until there are no more now. */
+  readonly follow?: boolean;
 }
 
 /** A page of metric records. */
@@ -21,63 +39,104 @@ export interface MetricsPage {
   readonly cursor: bigint;
 }
 
+interface Answer {
+  readonly operation?: OperationInfo | undefined;
+  readonly pollAfter?: Duration | undefined;
+}
+
 /** The terminal statuses. */
 const terminal: ReadonlySet<OperationStatus> = new Set([
   OperationStatus.COMPLETED,
   OperationStatus.FAILED,
   OperationStatus.CANCELLED,
 ]);
-/** How long one WaitOperation is held, in seconds. */
-const waitSeconds = 20n;
-const firstBackoffMs = 200;
-const maximumBackoffMs = 5_000;
+/** How long one WaitOperation is held. */
+const waitMs = 20_000;
+/** What the answer of a WaitOperation may take beyond that. */
+const waitGraceMs = 5_000;
+/** The longest pause a server's poll_after is followed to. */
+const maximumPauseMs = 60_000;
 
 /** Whether nothing can happen to the operation any more. */
 export function isDone(operation: OperationInfo): boolean {
   return terminal.has(operation.status);
 }
 
-/** Polls operations as their server advises: bounded waits, its poll_after, and a backoff while it is away. */
+/**
+ * Polls operations as their server advises: bounded waits, its poll_after, and a backoff while it is away.
+ *
+ * I1 A snapshot older than one that was yielded is never yielded: a server that was restarted may know less.
+ * I2 Between two calls of one iteration passes at least the minimum time, whatever the server answers.
+ * I3 A cursor only grows, so no record is yielded twice and none is skipped.
+ */
 export class PollingClient {
   /** The typed client, for everything that needs no polling. */
   readonly rpc: Client<typeof OperationsService>;
+  readonly #clock: PollingClock;
   #waitIsServed = true;
 
-  constructor(transport: Transport) {
+  constructor(transport: Transport, clock: PollingClock = systemClock) {
     this.rpc = createClient(OperationsService, transport);
+    this.#clock = clock;
+  }
+
+  /**
+   * Creates an operation. A request without request_id gets one, so that trying again makes one operation.
+   * Undefined when the signal ends the trying; the operation may exist then.
+   */
+  async create(
+    request: MessageInitShape<typeof CreateOperationRequestSchema>,
+    options: RetryOptions = {},
+  ): Promise<OperationInfo | undefined> {
+    const named = { ...request, requestId: request.requestId || randomUUID() };
+    const answer = await this.#call((callOptions) => this.rpc.createOperation(named, callOptions), options);
+    return answer && demand(answer.operation, "CreateOperation");
+  }
+
+  /** The operation as it is now; undefined when the signal ends the trying. */
+  async get(operationId: string, options: RetryOptions = {}): Promise<OperationInfo | undefined> {
+    const answer = await this.#call((callOptions) => this.rpc.getOperation({ operationId }, callOptions), options);
+    return answer && demand(answer.operation, "GetOperation");
+  }
+
+  /**
+   * Asks an operation to stop and answers it as it is then, mostly still running: `watch` tells when it has stopped.
+   * Undefined when the signal ends the trying.
+   */
+  async cancel(
+    operationId: string,
+    reason: string,
+    options: RetryOptions & { readonly force?: boolean } = {},
+  ): Promise<OperationInfo | undefined> {
+    const request = { operationId, reason, force: options.force ?? false };
+    const answer = await this.#call((callOptions) => this.rpc.cancelOperation(request, callOptions), options);
+    return answer && demand(answer.operation, "CancelOperation");
   }
 
   /**
    * Yields the operation now and after each change, to its end. Throws the server's error when it answers with one, or
    * stays away for longer than `retryForMs`.
    */
-  async *watch(operationId: string, options: PollingOptions = {}): AsyncGenerator<OperationInfo> {
+  async *watch(operationId: string, options: WatchOptions = {}): AsyncGenerator<OperationInfo> {
     let revision = 0n;
     for (;;) {
-      const answer = await this.#retrying(() => this.#next(operationId, revision, options.signal), options);
-      if (!answer) {
-        return;
-      }
-      const { operation, pollAfterMs } = answer;
-      // A server that was restarted may know less than this client has seen.
-      if (operation && operation.revision > revision) {
+      const answer = await this.#next(operationId, revision, options);
+      if (!answer) return;
+      const { operation } = answer;
+      // A host that keeps no revisions leaves them 0.
+      if (operation && (operation.revision > revision || operation.revision === 0n)) {
         revision = operation.revision;
-        yield operation;
-        if (isDone(operation)) {
-          return;
-        }
+        const done = isDone(operation);
+        if (done || !options.untilDone) yield operation;
+        if (done) return;
       }
-      await pause(Math.max(options.minimumMs ?? 250, pollAfterMs), options.signal);
+      await this.#pause(answer.pollAfter, options);
     }
   }
 
   /** Polls to the operation's end and answers it; undefined when the signal ends that first. */
   async waitUntilDone(operationId: string, options: PollingOptions = {}): Promise<OperationInfo | undefined> {
-    for await (const operation of this.watch(operationId, options)) {
-      if (isDone(operation)) {
-        return operation;
-      }
-    }
+    for await (const operation of this.watch(operationId, { ...options, untilDone: true })) return operation;
     return undefined;
   }
 
@@ -85,95 +144,56 @@ export class PollingClient {
    * Yields metric records after a cursor, page by page, each record once. Ends when there are no more; with `follow`,
    * when the operation has ended and there are no more.
    */
-  async *metrics(
-    operationId: string,
-    options: PollingOptions & { readonly cursor?: bigint; readonly maxRecords?: number; readonly follow?: boolean } = {},
-  ): AsyncGenerator<MetricsPage> {
-    let cursor = options.cursor ?? 0n;
+  async *metrics(operationId: string, options: MetricsOptions = {}): AsyncGenerator<MetricsPage> {
+    let { cursor = 0n, latest = false } = options;
     for (;;) {
-      const request = { operationId, cursor, maxRecords: options.maxRecords ?? 0 };
-      const page = await this.#retrying(() => this.rpc.getMetrics(request, callOptions(options.signal)), options);
-      if (!page) {
-        return;
-      }
-      if (page.metrics && page.newCursor > cursor) {
+      const request = { operationId, cursor, maxRecords: options.maxRecords ?? 0, latest };
+      const page = await this.#call((callOptions) => this.rpc.getMetrics(request, callOptions), options);
+      if (!page) return;
+      const moved = page.newCursor > cursor;
+      if (moved && page.metrics) {
         cursor = page.newCursor;
+        latest = false;
         yield { metrics: page.metrics, cursor };
       }
-      if (page.hasMore) {
-        continue;
-      }
-      if (!options.follow || !page.pollAfter) {
-        return;
-      }
-      await pause(Math.max(options.minimumMs ?? 250, durationMs(page.pollAfter)), options.signal);
+      if (moved && page.hasMore) continue;
+      if (!options.follow || !page.pollAfter) return;
+      await this.#pause(page.pollAfter, options);
     }
   }
 
-  async #next(operationId: string, knownRevision: bigint, signal: AbortSignal | undefined) {
+  /** The next answer about an operation, later than `knownRevision` if the server can wait for that. */
+  async #next(operationId: string, knownRevision: bigint, options: WatchOptions): Promise<Answer | undefined> {
+    // With no revision to compare, a wait would pass over what has happened before it.
     if (this.#waitIsServed && knownRevision !== 0n) {
+      const timeout = { seconds: BigInt(waitMs / 1000) };
+      const request = { operationId, knownRevision, timeout, untilDone: options.untilDone ?? false };
+      const timeoutMs = waitMs + waitGraceMs;
       try {
-        const request = { operationId, knownRevision, timeout: { seconds: waitSeconds } };
-        const options = { timeoutMs: Number(waitSeconds) * 1000 + 5_000, ...callOptions(signal) };
-        const { operation } = await this.rpc.waitOperation(request, options);
-        return { operation, pollAfterMs: 0 };
+        return await this.#call(
+          (callOptions) => this.rpc.waitOperation(request, { ...callOptions, timeoutMs }),
+          options,
+        );
       } catch (error) {
-        if (ConnectError.from(error).code !== Code.Unimplemented) {
-          throw error;
-        }
+        if (ConnectError.from(error).code !== Code.Unimplemented) throw error;
         this.#waitIsServed = false;
       }
     }
-    const answer = await this.rpc.getOperation({ operationId, knownRevision }, callOptions(signal));
-    const pollAfterMs = answer.pollAfter && !this.#waitIsServed ? durationMs(answer.pollAfter) : 0;
-    return { operation: answer.operation, pollAfterMs };
+    return this.#call((callOptions) => this.rpc.getOperation({ operationId, knownRevision }, callOptions), options);
   }
 
-  /** Calls until the server answers; undefined when the signal ends that. */
-  async #retrying<T>(call: () => Promise<T>, { signal, retryForMs = 30_000 }: PollingOptions): Promise<T | undefined> {
-    const giveUpAt = performance.now() + retryForMs;
-    for (let backoffMs = firstBackoffMs; ; backoffMs = Math.min(backoffMs * 2, maximumBackoffMs)) {
-      if (signal?.aborted) {
-        return undefined;
-      }
-      try {
-        return await call();
-      } catch (error) {
-        if (signal?.aborted) {
-          return undefined;
-        }
-        if (!isUnreachable(error) || performance.now() + backoffMs > giveUpAt) {
-          throw error;
-        }
-        await pause(backoffMs * (0.75 + Math.random() / 2), signal);
-      }
-    }
+  #call<T>(call: (callOptions: CallOptions) => Promise<T>, options: RetryOptions): Promise<T | undefined> {
+    const callOptions = options.signal ? { signal: options.signal } : {};
+    return retryUnreachable(() => call(callOptions), options, this.#clock);
+  }
+
+  #pause(pollAfter: Duration | undefined, { minimumMs = 250, signal }: PollingOptions): Promise<void> {
+    const askedMs = pollAfter ? Math.min(durationMs(pollAfter), maximumPauseMs) : 0;
+    return this.#clock.pause(Math.max(minimumMs, askedMs), signal);
   }
 }
 
-/** Whether an error says that the server cannot be reached now, rather than that it refuses. */
-export function isUnreachable(error: unknown): boolean {
-  const { code } = ConnectError.from(error);
-  return code === Code.Unavailable || code === Code.DeadlineExceeded;
-}
-
-function callOptions(signal: AbortSignal | undefined) {
-  return signal ? { signal } : {};
-}
-
-/** Resolves after the time or when the signal aborts. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal?.aborted || ms <= 0) {
-      resolve();
-      return;
-    }
-    const done = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal?.addEventListener("abort", done, { once: true });
-  });
+function demand(operation: OperationInfo | undefined, method: string): OperationInfo {
+  if (!operation) throw new ConnectError(`${method} was answered without an operation`, Code.Internal);
+  return operation;
 }

@@ -41,7 +41,7 @@ export function renderDataLoad(state: ProgressUpdate): string {
 }
 
 /**
- * "Bar 1200/5104 · 14 trades · equity 10,523.10", from the context's `bar`, `trades` and `equity`; the bar defaults to
+ * "Bar 1200/5105 · 14 trades · equity 10,523.10", from the context's `bar`, `trades` and `equity`; the bar defaults to
  * the step's items. Without a trade or equity it is plain.
  */
 export function renderBacktesting(state: ProgressUpdate): string {

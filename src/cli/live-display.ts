@@ -1,0 +1,34 @@
+/** Where a live display draws. */
+export interface Terminal {
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/** Redraws a few lines in place, with one write each time so that nothing flickers. */
+export class LiveDisplay {
+  readonly #terminal: Terminal;
+  #drawn = 0;
+
+  constructor(terminal: Terminal) {
+    this.#terminal = terminal;
+  }
+
+  /** Columns a line may have. */
+  get width(): number {
+    return this.#terminal.columns ?? 80;
+  }
+
+  /** Replaces what was drawn before. */
+  draw(lines: readonly string[]): void {
+    const up = this.#drawn > 0 ? `\u001b[${this.#drawn}A` : "";
+    const text = lines.map((line) => `\u001b[2K${line}\n`).join("");
+    // What the last drawing had more of is wiped.
+    this.#terminal.write(`${up}\r${text}\u001b[J`);
+    this.#drawn = lines.length;
+  }
+
+  /** Leaves what is drawn and goes on below it. */
+  done(): void {
+    this.#drawn = 0;
+  }
+}

@@ -1,0 +1,55 @@
+import type { Command } from "commander";
+import { installInterruptHandler } from "../cancellation/interrupt.ts";
+import { describeConfig, resolveConfig } from "../config.ts";
+import { settings } from "../settings.ts";
+import type { GlobalOptions } from "./session.ts";
+
+/** Adds `serve`, with a flag for every setting of a server. */
+export function addServeCommand(program: Command): void {
+  const command = program.command("serve").description("run a server: a host with --services, a gateway with routes");
+  for (const [key, { env, default: value, description }] of Object.entries(settings)) {
+    if (key !== "server") {
+      command.option(
+        `--${kebabCase(key)} <value>`,
+        `${description} (${env}; default ${value === "" ? "none" : value})`,
+      );
+    }
+  }
+  command
+    .option("--print-config", "print the resolved configuration and end")
+    .action((options: Record<string, string | true>, self: Command) =>
+      serve(options, self.optsWithGlobals<GlobalOptions>().config),
+    );
+}
+
+async function serve(
+  { printConfig, ...flags }: Record<string, string | true | undefined>,
+  file: string | undefined,
+): Promise<void> {
+  const config = resolveConfig({
+    flags: flags as Record<string, string>,
+    ...(file !== undefined && { file }),
+  });
+  if (printConfig) {
+    process.stdout.write(`${describeConfig(config)}\n`);
+    return;
+  }
+  const { startServer } = await import("../server.ts");
+  const { pino } = await import("pino");
+  const log = pino({ level: config.logLevel }, pino.destination(2));
+  const server = await startServer(config, { log });
+  log.info({ url: server.url, types: server.operations.operationTypes, dataDir: config.dataDir }, "listening");
+  const stop = async (signal: string) => {
+    log.info({ signal }, "stopping");
+    await server.stop();
+    log.info("stopped");
+    // A worker thread or a socket of the work may still hold the process.
+    process.exit(0);
+  };
+  installInterruptHandler({ onFirst: (signal) => void stop(signal) });
+  process.once("SIGTERM", (signal) => void stop(signal));
+}
+
+function kebabCase(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
