@@ -17,12 +17,12 @@ export interface ServerProcess {
 }
 
 const script = fileURLToPath(new URL("./serve-fixture.ts", import.meta.url));
-/** The operations of a server process, unless the test names others. */
-const fixtureServices = fileURLToPath(new URL("./fixture-services.ts", import.meta.url));
+/** Whose operations a server process runs, unless the test names others. */
+const testServicesModule = fileURLToPath(new URL("./test-services.ts", import.meta.url));
 
-/** Starts a server as a process that serves fixture-services.ts; it is killed when the running test ends. */
+/** Starts a server as a process that serves test-services.ts; it is killed when the running test ends. */
 export async function startServerProcess(dataDir: string, settings: TestSettings = {}): Promise<ServerProcess> {
-  const config = testConfig(dataDir, { services: fixtureServices, ...settings });
+  const config = testConfig(dataDir, { services: testServicesModule, ...settings });
   const child = spawn(process.execPath, ["--conditions=source", script, JSON.stringify(config)], {
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -1,5 +1,5 @@
-import { settings } from "../../src/config/settings.ts";
 import type { Config } from "../../src/config.ts";
+import { settings } from "../../src/settings.ts";
 
 /** What a test says of its server beside the data directory. */
 export type TestSettings = Partial<Omit<Config, "dataDir" | "routes">> & {

@@ -10,7 +10,8 @@ import { ServiceOrchestrator } from "../../src/orchestrator/service-orchestrator
  * `parameters.delayMs` (default 0) after each, then waits for its cancellation if `parameters.hold` is set, throws
  * `parameters.error` if that is set, and else returns how many records it wrote. Cancelled, it stops and acknowledges.
  *
- * "restartable" is run again after a restart of the process; "custom" keeps google.protobuf.Struct records.
+ * "restartable" is run again after a restart of the process; "custom" keeps google.protobuf.Struct records; "threaded"
+ * runs in a worker thread that a test leads through files, see file-led-worker.ts.
  */
 export class TestServices extends ServiceOrchestrator {
   override readonly maxConcurrentOperations = 1_000;
@@ -20,6 +21,7 @@ export class TestServices extends ServiceOrchestrator {
     backtesting: { operationFunc: workWith(recordBar) },
     custom: { operationFunc: workWith(recordStruct) },
     restartable: { operationFunc: workWith(recordStruct), restartable: true },
+    threaded: { workerModule: new URL("./file-led-worker.ts", import.meta.url) },
   };
 }
 
