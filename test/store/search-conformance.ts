@@ -1,0 +1,158 @@
+import { describe, expect } from "vitest";
+import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import type { OperationStore, PageKey } from "../../src/operations/operation-store.ts";
+import { at, changed, epochMs, filter, idsOf, type OpenStore, operation, storeTest } from "./store-fixture.ts";
+
+const { PENDING, RUNNING, COMPLETED, FAILED } = OperationStatus;
+
+/** Six operations, op_f the newest. */
+async function fill(store: OperationStore): Promise<void> {
+  const drafts = {
+    op_a: { operationType: "training", status: COMPLETED, labels: { team: "ml", stage: "prod" } },
+    op_b: { operationType: "data_load", status: RUNNING, labels: { team: "ml" } },
+    op_c: { operationType: "training", status: FAILED, parentOperationId: "op_b", labels: { team: "data" } },
+    op_d: { operationType: "training", status: PENDING, parentOperationId: "op_b" },
+    op_e: { operationType: "backtesting", status: RUNNING, labels: { team: "ml", stage: "dev" } },
+    op_f: { operationType: "data_load", status: COMPLETED, labels: { stage: "prod", team: "ml" } },
+  };
+  for (const [index, [id, draft]] of Object.entries(drafts).entries()) {
+    await store.create(operation(id, { ...draft, createdAt: at(index * 1_000) }));
+  }
+}
+
+const searches: [name: string, conditions: Parameters<typeof filter>[0], ids: string][] = [
+  ["no condition", {}, "fedcba"],
+  ["one type", { operationTypes: ["training"] }, "dca"],
+  ["two types", { operationTypes: ["training", "backtesting"] }, "edca"],
+  ["a type nobody has", { operationTypes: ["tuning"] }, ""],
+  ["one status", { statuses: [RUNNING] }, "eb"],
+  ["two statuses", { statuses: [RUNNING, COMPLETED] }, "feba"],
+  ["a parent", { parentOperationId: "op_b" }, "dc"],
+  ["a parent without children", { parentOperationId: "op_a" }, ""],
+  ["a label", { labels: { team: "ml" } }, "feba"],
+  ["a label with another value", { labels: { team: "x" } }, ""],
+  ["two labels", { labels: { team: "ml", stage: "prod" } }, "fa"],
+  ["two labels, one nobody has", { labels: { team: "ml", stage: "x" } }, ""],
+  ["the value of another key", { labels: { stage: "ml" } }, ""],
+  ["created at an instant or later", { createdAfter: at(4_000) }, "fe"],
+  ["created before an instant", { createdBefore: at(2_000) }, "ba"],
+  ["created in a range", { createdAfter: at(1_000), createdBefore: at(3_000) }, "cb"],
+  ["created after a fraction of a millisecond", { createdAfter: { ...at(4_000), nanos: 1 } }, "f"],
+  ["created before a fraction of a millisecond", { createdBefore: { ...at(1_000), nanos: 1 } }, "ba"],
+  ["type and status", { operationTypes: ["training"], statuses: [PENDING, FAILED] }, "dc"],
+  ["label and status", { labels: { team: "ml" }, statuses: [COMPLETED] }, "fa"],
+  ["label and active statuses", { labels: { team: "ml" }, statuses: [PENDING, RUNNING] }, "eb"],
+  ["label and type", { labels: { team: "ml" }, operationTypes: ["data_load"] }, "fb"],
+  ["label and parent", { labels: { team: "data" }, parentOperationId: "op_b" }, "c"],
+  ["label and range", { labels: { team: "ml" }, createdAfter: at(1_000), createdBefore: at(5_000) }, "eb"],
+  [
+    "every condition",
+    {
+      operationTypes: ["training", "tuning"],
+      statuses: [FAILED, PENDING],
+      parentOperationId: "op_b",
+      labels: { team: "data" },
+      createdAfter: at(1_000),
+      createdBefore: at(4_000),
+    },
+    "c",
+  ],
+];
+
+/** What a store promises of list and count. */
+export function describeSearch(open: OpenStore): void {
+  describe("list and count", () => {
+    storeTest(open, "find what every condition holds for, newest first", async ({ store }) => {
+      await fill(store);
+      for (const [name, conditions, letters] of searches) {
+        const wanted = [...letters].map((letter) => `op_${letter}`);
+        expect(idsOf(await store.list(filter(conditions), undefined, 100)), name).toEqual(wanted);
+        const counts = await store.count(filter(conditions));
+        expect(
+          counts.reduce((sum, { count }) => sum + count, 0),
+          name,
+        ).toBe(wanted.length);
+      }
+    });
+
+    storeTest(open, "pages of any filter join without gap or repetition", async ({ store }) => {
+      await fill(store);
+      for (const [name, conditions, letters] of searches) {
+        expect(await allPages(store, conditions, 1), name).toEqual([...letters].map((letter) => `op_${letter}`));
+      }
+    });
+
+    storeTest(open, "operations created in the same millisecond are paged by id", async ({ store }) => {
+      const ids = ["op_10", "op_9", "op_Z", "op_a", "op_b"];
+      for (const id of ids) {
+        await store.create(operation(id, { labels: { team: "ml" } }));
+      }
+      await store.create(operation("op_new", { createdAt: at(1), labels: { team: "ml" } }));
+      await store.create(operation("op_zold", { createdAt: at(-1), labels: { team: "ml" } }));
+      const wanted = ["op_new", ...ids.toReversed(), "op_zold"];
+      for (const conditions of [
+        {},
+        { labels: { team: "ml" } },
+        { operationTypes: ["training"] },
+        { statuses: [PENDING] },
+      ]) {
+        for (const pageSize of [1, 2, 3, 10]) {
+          expect(await allPages(store, conditions, pageSize)).toEqual(wanted);
+        }
+      }
+    });
+
+    storeTest(open, "a page begins after a position nobody holds", async ({ store }) => {
+      await fill(store);
+      const after = { createdAtMs: epochMs + 2_500, operationId: "op_x" };
+      expect(idsOf(await store.list(filter(), after, 2))).toEqual(["op_c", "op_b"]);
+    });
+
+    storeTest(open, "list answers snapshots as they are stored", async ({ store }) => {
+      const first = operation("op_a", { labels: { team: "ml" }, warnings: ["careful"] });
+      await store.create(first);
+      const next = changed(first, 2n, { status: RUNNING });
+      await store.replace([{ operation: next, expectedRevision: 1n }]);
+      expect(await store.list(filter({ statuses: [RUNNING] }), undefined, 10)).toEqual([next.info]);
+      expect(await store.list(filter({ statuses: [PENDING] }), undefined, 10)).toEqual([]);
+    });
+
+    storeTest(open, "count answers one line for each status and type that occurs", async ({ store }) => {
+      await fill(store);
+      await store.create(operation("op_g", { operationType: "training", status: FAILED }));
+      const lines = (await store.count(filter())).map(({ status, operationType, count }) => [
+        operationType,
+        status,
+        count,
+      ]);
+      expect(lines.sort()).toEqual([
+        ["backtesting", RUNNING, 1],
+        ["data_load", RUNNING, 1],
+        ["data_load", COMPLETED, 1],
+        ["training", PENDING, 1],
+        ["training", COMPLETED, 1],
+        ["training", FAILED, 2],
+      ]);
+      expect(await store.count(filter({ operationTypes: ["tuning"] }))).toEqual([]);
+    });
+  });
+}
+
+async function allPages(
+  store: OperationStore,
+  conditions: Parameters<typeof filter>[0],
+  pageSize: number,
+): Promise<string[]> {
+  const ids: string[] = [];
+  let after: PageKey | undefined;
+  for (;;) {
+    const page = await store.list(filter(conditions), after, pageSize);
+    ids.push(...idsOf(page));
+    const last = page.at(-1);
+    if (last === undefined || page.length < pageSize) {
+      return ids;
+    }
+    const { seconds = 0n, nanos = 0 } = last.createdAt ?? {};
+    after = { createdAtMs: Number(seconds) * 1_000 + nanos / 1_000_000, operationId: last.operationId };
+  }
+}
