@@ -15,7 +15,7 @@ export class LiveDisplay {
 
   /** Columns a line may have. */
   get width(): number {
-    return this.#terminal.columns ?? 80;
+    return this.#terminal.columns || 80;
   }
 
   /** Replaces what was drawn before. */

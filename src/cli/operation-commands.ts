@@ -83,7 +83,7 @@ function one(command: Command, call: (session: Session) => Promise<OperationInfo
       writeOperation(operation);
       return;
     }
-    const screen = { width: process.stdout.columns ?? 80, color: process.stdout.hasColors?.() ?? false };
+    const screen = { width: process.stdout.columns || 80, color: process.stdout.hasColors?.() ?? false };
     const lines = [operation.operationId, ...renderOperation(operation, undefined, Date.now(), screen)];
     process.stdout.write(`${lines.join("\n")}\n`);
   });

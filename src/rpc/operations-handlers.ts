@@ -30,12 +30,13 @@ export function createOperationsHandlers(
   operations: OperationsService,
   cacheTtlMs: number,
 ): ServiceImpl<typeof OperationsServiceDesc> {
-  const pollAfter = (info: OperationInfo): { pollAfter?: Duration } =>
-    hasEnded(info) ? {} : { pollAfter: durationFromMs(Math.max(cacheTtlMs, minimumPollMs)) };
-  const unlessKnown = (info: OperationInfo, knownRevision: bigint) => ({
+  const pollMs = Math.max(cacheTtlMs, minimumPollMs);
+  const pollAfter = (info: OperationInfo, ms = pollMs): { pollAfter?: Duration } =>
+    hasEnded(info) ? {} : { pollAfter: durationFromMs(ms) };
+  const unlessKnown = (info: OperationInfo, knownRevision: bigint, ms = pollMs) => ({
     ...(knownRevision === info.revision ? { notModified: true } : { operation: info }),
     ...(info.freshness && { freshness: info.freshness }),
-    ...pollAfter(info),
+    ...pollAfter(info, ms),
   });
   return {
     async createOperation(request, context) {
@@ -73,7 +74,8 @@ export function createOperationsHandlers(
         timeoutMs: Math.min(wantedMs, timeLeftMs(context)),
         signal: context.signal,
       });
-      return unlessKnown(info, knownRevision);
+      // The wait itself has been the pause.
+      return unlessKnown(info, knownRevision, minimumPollMs);
     },
     async listOperations({ filter, pageSize, pageToken }) {
       const size = clampCount(pageSize, "page_size", 50, 1_000);
