@@ -33,6 +33,9 @@ export class ConfigError extends Error {
 
 const fileVariable = "LONGHAUL_CONFIG_FILE";
 const useHostPattern = /^USE_([A-Z][A-Z0-9_]*)_HOST_SERVICE$/;
+/** A timer that is set for longer fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
+const longestRetentionMs = 10 * 366 * 86_400_000;
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
 
 /** Resolves the configuration, once, at the start. Throws a ConfigError that names everything that is wrong. */
@@ -72,14 +75,18 @@ function readFile(path: string, problems: string[]): Record<string, unknown> {
   }
   try {
     const content: unknown = JSON.parse(readFileSync(path, "utf8"));
-    if (typeof content === "object" && content !== null && !Array.isArray(content)) {
-      return content as Record<string, unknown>;
+    if (isRecord(content)) {
+      return content;
     }
     problems.push(`configuration file ${path} does not hold a JSON object`);
   } catch (error) {
     problems.push(`configuration file ${path} cannot be read: ${error instanceof Error ? error.message : error}`);
   }
   return {};
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function parse(kind: SettingKind, value: unknown, name: string, problems: string[]): string | number | undefined {
@@ -96,8 +103,11 @@ function parse(kind: SettingKind, value: unknown, name: string, problems: string
     case "port":
       return wholeNumber(value, 0, 65_535) ?? refuse("a port, 0 to 65535");
     case "millisecondsOr0":
-      return wholeNumber(value, 0, Number.MAX_SAFE_INTEGER) ?? refuse("a whole number of milliseconds");
+      return wholeNumber(value, 0, longestTimerMs) ?? refuse("a whole number of milliseconds, at most 24 days");
     case "milliseconds":
+      return wholeNumber(value, 1, longestTimerMs) ?? refuse("a whole number of milliseconds, 1 to 24 days");
+    case "retention":
+      return wholeNumber(value, 1, longestRetentionMs) ?? refuse("a whole number of milliseconds, 1 to 10 years");
     case "count":
     case "bytes":
       return wholeNumber(value, 1, Number.MAX_SAFE_INTEGER) ?? refuse("a whole number, at least 1");
@@ -147,7 +157,10 @@ function resolveRoutes(
   problems: string[],
 ): Route[] {
   const routes = new Map<string, string>();
-  for (const [operationType, url] of Object.entries((fromFile ?? {}) as Record<string, unknown>)) {
+  if (fromFile !== undefined && !isRecord(fromFile)) {
+    problems.push(`key "routes" of the file is ${JSON.stringify(fromFile)}; it must be an object of URLs by type`);
+  }
+  for (const [operationType, url] of Object.entries(isRecord(fromFile) ? fromFile : {})) {
     if (typeof url === "string" && isServerUrl(url)) {
       routes.set(operationType, url);
     } else {

@@ -1,5 +1,14 @@
 /** What values a setting takes; how its text in the environment is read follows from it. */
-export type SettingKind = "text" | "port" | "milliseconds" | "millisecondsOr0" | "count" | "bytes" | "url" | "logLevel";
+export type SettingKind =
+  | "text"
+  | "port"
+  | "milliseconds"
+  | "millisecondsOr0"
+  | "retention"
+  | "count"
+  | "bytes"
+  | "url"
+  | "logLevel";
 
 /** One row of the table of settings. */
 export interface Setting<T extends string | number> {
@@ -38,14 +47,9 @@ export const settings = {
   ),
   pullTimeoutMs: setting<number>("milliseconds", "LONGHAUL_PULL_TIMEOUT_MS", 2_500, "Longest call to a host"),
   sweepIntervalMs: setting<number>("milliseconds", "LONGHAUL_SWEEP_INTERVAL_MS", 30_000, "Time between two sweeps"),
-  retentionMs: setting<number>(
-    "milliseconds",
-    "LONGHAUL_RETENTION_MS",
-    24 * hours,
-    "How long ended operations are kept",
-  ),
+  retentionMs: setting<number>("retention", "LONGHAUL_RETENTION_MS", 24 * hours, "How long ended operations are kept"),
   tombstoneRetentionMs: setting<number>(
-    "milliseconds",
+    "retention",
     "LONGHAUL_TOMBSTONE_RETENTION_MS",
     7 * 24 * hours,
     "How long it is remembered that an operation expired",
