@@ -13,6 +13,8 @@ import type { WorkerEnd, WorkerStart } from "./worker-protocol.ts";
 async function main(): Promise<void> {
   const { moduleUrl, request, attempt, totalSteps, memory } = workerData as WorkerStart;
   const writer = new SharedProgressWriter(memory);
+  // Work that only waits, for its cancellation above all, has nothing else that keeps the thread alive.
+  parentPort?.ref();
   const { token } = new CancellationController({
     probe: () => writer.cancellationReason(),
     whenProbed: () => writer.whenCancelled(),
@@ -34,6 +36,7 @@ async function main(): Promise<void> {
   const outcome = await work().catch(thrown);
   const end: WorkerEnd = { outcome, ...(result && { result: toBinary(AnySchema, result) }) };
   parentPort?.postMessage(end);
+  parentPort?.unref();
 }
 
 async function loadWork(moduleUrl: string): Promise<OperationFunc> {
