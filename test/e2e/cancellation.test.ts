@@ -1,0 +1,239 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test, vi } from "vitest";
+import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import type { OperationDefinition, OperationFunc } from "../../src/orchestrator/operation-context.ts";
+import { ServiceOrchestrator } from "../../src/orchestrator/service-orchestrator.ts";
+import { deadlineMs, operationIn, operationWhen } from "../support/operation-when.ts";
+import { startServerProcess } from "../support/server-process.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+import type { OperationsClient } from "../support/test-client.ts";
+import { startTestServer } from "../support/test-server.ts";
+import { TestServices } from "../support/test-services.ts";
+
+const { RUNNING, COMPLETED, CANCELLED } = OperationStatus;
+
+/** Runs operations of the type "work", `maxConcurrentOperations` at a time; a function is work of this process. */
+class Work extends ServiceOrchestrator {
+  override readonly maxConcurrentOperations: number;
+  override readonly operations: Record<string, OperationDefinition>;
+
+  constructor(maxConcurrentOperations: number, work: OperationFunc | URL) {
+    super();
+    this.maxConcurrentOperations = maxConcurrentOperations;
+    this.operations = { work: typeof work === "function" ? { operationFunc: work } : { workerModule: work } };
+  }
+}
+
+/** Creates an operation that the files of a directory lead, and waits until its thread has begun. */
+async function threadedOperation(
+  client: OperationsClient,
+  parameters: { ignoresToken?: boolean } = {},
+  operationType = "threaded",
+) {
+  const directory = await temporaryDirectory();
+  const { operation } = await client.createOperation({
+    operationType,
+    metadata: { parameters: { directory, ...parameters } },
+  });
+  const operationId = operation?.operationId ?? "";
+  await operationWhen(client, operationId, ({ progress }) => progress?.percentage === 10);
+  return {
+    operationId,
+    write: (name: "finish" | "release") => writeFileSync(join(directory, name), ""),
+    /** What the thread wrote when it saw its cancellation. */
+    seenByThread: () =>
+      vi.waitFor(() => JSON.parse(readFileSync(join(directory, "cancelled"), "utf8")), { timeout: deadlineMs }),
+    hasSeen: () => existsSync(join(directory, "cancelled")),
+  };
+}
+
+async function createWork(client: OperationsClient, parentOperationId = "") {
+  const { operation } = await client.createOperation({ operationType: "work", parentOperationId });
+  return operation?.operationId ?? "";
+}
+
+describe("a cancellation through a gateway", { timeout: 30_000 }, () => {
+  test("cancel through the gateway reaches the host's worker thread and only then shows CANCELLED", async () => {
+    const host = await startServerProcess(await temporaryDirectory());
+    const { client } = await startTestServer({ settings: { routes: { threaded: host.url } } });
+    const work = await threadedOperation(client);
+
+    const { operation } = await client.cancelOperation({ operationId: work.operationId, reason: "wrong data" });
+    expect(operation).toMatchObject({ status: RUNNING, cancellation: { reason: "wrong data" } });
+    const seen = await work.seenByThread();
+    expect(seen.reason).toBe("wrong data");
+    expect(seen.threadId).toBeGreaterThan(0);
+    const { operation: stopping } = await client.getOperation({ operationId: work.operationId, maxStaleness: {} });
+    expect(stopping).toMatchObject({ status: RUNNING, cancellation: { deliveredAt: expect.anything() } });
+    expect(stopping?.cancellation?.acknowledgedAt).toBeUndefined();
+
+    work.write("release");
+    const ended = await operationIn(client, work.operationId, CANCELLED);
+    expect(ended.cancellation).toMatchObject({
+      reason: "wrong data",
+      forced: false,
+      deliveredAt: expect.anything(),
+      acknowledgedAt: expect.anything(),
+    });
+  });
+
+  test("a cancel while the host is unreachable stays requested and is delivered when it returns", async () => {
+    const host = await startServerProcess(await temporaryDirectory());
+    const { client } = await startTestServer({ settings: { routes: { threaded: host.url } } });
+    const work = await threadedOperation(client);
+    host.kill("SIGSTOP");
+
+    const { operation } = await client.cancelOperation({ operationId: work.operationId, reason: "too slow" });
+    expect(operation).toMatchObject({ status: RUNNING, cancellation: { reason: "too slow" } });
+    expect(operation?.cancellation?.deliveredAt).toBeUndefined();
+    const { operation: later } = await client.getOperation({ operationId: work.operationId, maxStaleness: {} });
+    expect(later).toMatchObject({ status: RUNNING, freshness: { stale: true } });
+    expect(later?.cancellation?.deliveredAt).toBeUndefined();
+    expect(work.hasSeen()).toBe(false);
+
+    host.kill("SIGCONT");
+    expect(await work.seenByThread()).toMatchObject({ reason: "too slow" });
+    work.write("release");
+    const ended = await operationIn(client, work.operationId, CANCELLED);
+    expect(ended.cancellation?.requestedAt).toEqual(operation?.cancellation?.requestedAt);
+    expect(ended.cancellation).toMatchObject({ deliveredAt: expect.anything(), acknowledgedAt: expect.anything() });
+  });
+
+  test("a cancel outlives the gateway that accepted it and is delivered by the next one", async () => {
+    const host = await startServerProcess(await temporaryDirectory());
+    const dataDir = await temporaryDirectory();
+    const settings = { routes: { threaded: host.url } };
+    const first = await startTestServer({ settings, dataDir });
+    const work = await threadedOperation(first.client);
+    host.kill("SIGSTOP");
+    await first.client.cancelOperation({ operationId: work.operationId, reason: "too slow" });
+    await first.stop();
+    host.kill("SIGCONT");
+
+    const second = await startTestServer({ settings, dataDir });
+    expect(await work.seenByThread()).toMatchObject({ reason: "too slow" });
+    work.write("release");
+    await operationIn(second.client, work.operationId, CANCELLED);
+  });
+
+  test("work that completes first stays COMPLETED", async () => {
+    const host = await startServerProcess(await temporaryDirectory());
+    const { client } = await startTestServer({ settings: { routes: { threaded: host.url } } });
+    const work = await threadedOperation(client, { ignoresToken: true });
+
+    const { operation } = await client.cancelOperation({ operationId: work.operationId, reason: "too late" });
+    expect(operation?.status).toBe(RUNNING);
+    work.write("finish");
+    const ended = await operationIn(client, work.operationId, COMPLETED);
+    expect(ended).toMatchObject({ resultSummary: { finished: true }, progress: { percentage: 100 } });
+    expect(ended.cancellation?.acknowledgedAt).toBeUndefined();
+
+    const { operation: again } = await client.cancelOperation({ operationId: work.operationId, reason: "again" });
+    expect(again).toEqual(ended);
+  });
+
+  test("force settles the record at once and cuts off the host's worker thread", async () => {
+    const host = await startServerProcess(await temporaryDirectory());
+    const { client } = await startTestServer({ settings: { routes: { threaded: host.url } } });
+    const work = await threadedOperation(client, { ignoresToken: true });
+
+    const { operation } = await client.cancelOperation({ operationId: work.operationId, reason: "now", force: true });
+    expect(operation).toMatchObject({ status: CANCELLED, cancellation: { forced: true } });
+    const atHost = await operationIn(host.client, work.operationId, CANCELLED);
+    expect(atHost.cancellation).toMatchObject({ reason: "now", forced: true });
+  });
+});
+
+describe("a cancellation in the process", { timeout: 30_000 }, () => {
+  test("a late result never changes a terminal status", async () => {
+    const release = Promise.withResolvers<void>();
+    const work = new Work(1, async () => {
+      await release.promise;
+      return { late: true };
+    });
+    const { client } = await startTestServer({ orchestrators: [work] });
+    const operationId = await createWork(client);
+    await operationIn(client, operationId, RUNNING);
+
+    const { operation } = await client.cancelOperation({ operationId, reason: "enough", force: true });
+    expect(operation).toMatchObject({ status: CANCELLED, cancellation: { reason: "enough", forced: true } });
+    release.resolve();
+
+    // The next one has its turn only after the late result was handed in.
+    await operationIn(client, await createWork(client), COMPLETED);
+    const { operation: after } = await client.getOperation({ operationId, maxStaleness: {} });
+    expect(after).toEqual(operation);
+  });
+
+  test("force terminates the worker thread, which makes room for the next operation", async () => {
+    const work = new Work(1, new URL("../support/file-led-worker.ts", import.meta.url));
+    const { client } = await startTestServer({ orchestrators: [work] });
+    const { operationId } = await threadedOperation(client, { ignoresToken: true }, "work");
+
+    const { operation } = await client.cancelOperation({ operationId, reason: "now", force: true });
+    expect(operation).toMatchObject({ status: CANCELLED, cancellation: { forced: true } });
+    const next = await threadedOperation(client, {}, "work");
+    next.write("finish");
+    await operationIn(client, next.operationId, COMPLETED);
+  });
+
+  test("children are cancelled first", async () => {
+    const stopped: string[] = [];
+    const work = new Work(10, async (operationId, { token }) => {
+      await token.waitForCancellation();
+      stopped.push(operationId);
+      return undefined;
+    });
+    const { client } = await startTestServer({ orchestrators: [work] });
+    const parent = await createWork(client);
+    const child = await createWork(client, parent);
+    const grandchild = await createWork(client, child);
+    const stranger = await createWork(client);
+    for (const operationId of [parent, child, grandchild, stranger]) {
+      await operationIn(client, operationId, RUNNING);
+    }
+
+    await client.cancelOperation({ operationId: parent, reason: "all of it" });
+    for (const operationId of [parent, child, grandchild]) {
+      expect((await operationIn(client, operationId, CANCELLED)).cancellation?.reason).toBe("all of it");
+    }
+    expect(stopped).toEqual([grandchild, child, parent]);
+    const { operation: other } = await client.getOperation({ operationId: stranger });
+    expect(other?.status).toBe(RUNNING);
+    expect(other?.cancellation).toBeUndefined();
+  });
+
+  test("PENDING is cancelled at once", async () => {
+    const begun: string[] = [];
+    const work = new Work(1, async (operationId, { token }) => {
+      begun.push(operationId);
+      await token.waitForCancellation();
+      return undefined;
+    });
+    const { client } = await startTestServer({ orchestrators: [work] });
+    const running = await createWork(client);
+    const waiting = await createWork(client);
+    await operationIn(client, running, RUNNING);
+
+    const { operation } = await client.cancelOperation({ operationId: waiting, reason: "not needed" });
+    expect(operation).toMatchObject({ status: CANCELLED, cancellation: { reason: "not needed", forced: false } });
+    expect(operation?.startedAt).toBeUndefined();
+    expect(operation?.cancellation?.deliveredAt).toBeUndefined();
+    await client.cancelOperation({ operationId: running, reason: "done" });
+    await operationIn(client, running, CANCELLED);
+    expect(begun).toEqual([running]);
+  });
+
+  test("a worker thread that ignores its token is terminated after the grace and the operation says forced", async () => {
+    const settings = { cancellationGraceMs: 100 };
+    const { client } = await startTestServer({ orchestrators: [new TestServices()], settings });
+    const work = await threadedOperation(client, { ignoresToken: true });
+
+    const { operation } = await client.cancelOperation({ operationId: work.operationId, reason: "stop" });
+    expect(operation?.status).toBe(RUNNING);
+    const ended = await operationIn(client, work.operationId, CANCELLED);
+    expect(ended.cancellation).toMatchObject({ reason: "stop", forced: true });
+    expect(ended.cancellation?.acknowledgedAt).toBeUndefined();
+  });
+});
