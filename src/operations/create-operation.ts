@@ -24,9 +24,11 @@ export interface NewOperation {
 /** The record of a new operation, ready to be stored. */
 export function newStoredOperation({ request, host, attempt, retryOf }: NewOperation, nowMs: number): StoredOperation {
   const operationId = request.operationId || createOperationId(request.operationType, nowMs);
-  const { operationType, operationName, parentOperationId, labels, metadata } = request;
+  // A copy, because the creator may reuse the objects it passed.
+  const own = create(CreateOperationRequestSchema, { ...clone(CreateOperationRequestSchema, request), operationId });
+  const { operationType, operationName, parentOperationId, labels, metadata } = own;
   return {
-    request: create(CreateOperationRequestSchema, { ...clone(CreateOperationRequestSchema, request), operationId }),
+    request: own,
     payloadHash: payloadHash(request, retryOf),
     dispatched: false,
     info: pendingSnapshot(
