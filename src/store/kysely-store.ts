@@ -79,9 +79,7 @@ export class KyselyStore implements OperationStore {
       for (;;) {
         const { numAffectedRows } = await this.#operations.insert.run(trx, row);
         if (numAffectedRows === 1n) {
-          if (labels.length > 0) {
-            await trx.insertInto("operation_labels").values(labels).execute();
-          }
+          await this.#operations.insertLabels.run(trx, labels);
           return { created: true };
         }
         const holder = await findHolder(trx, row);

@@ -2,22 +2,14 @@ import { randomBytes } from "node:crypto";
 import type { Kysely, Transaction } from "kysely";
 import type { MetricsLog } from "../operations/operation-store.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
+import { type BatchInsert, prepareBatchInsert } from "./batch-insert.ts";
 import { type Param, type PreparedQuery, prepareQuery } from "./prepared-query.ts";
 import type { StoreTables } from "./schema.ts";
 
-/** Rows one statement inserts, largest first; a batch is put together from these, so that few statements exist. */
-const rowsPerInsert = [256, 64, 16, 4, 1];
 /** Records removed in one transaction: about 10 ms. */
 export const recordsPerRemoval = 10_000;
 /** Dropped logs looked at in one transaction. */
 const logsPerRemoval = 250;
-
-interface NewRecords {
-  readonly logId: string;
-  readonly records: readonly MetricRecord[];
-  /** Index of the first record to insert. */
-  readonly from: number;
-}
 
 /**
  * The metrics logs of operations.
@@ -31,7 +23,7 @@ export class MetricLogs {
   readonly #readLog: PreparedQuery<{ operationId: string }, { cursor: number; summary: Uint8Array }>;
   readonly #moveEnd;
   readonly #readRecords;
-  readonly #inserts = new Map<number, PreparedQuery<NewRecords, unknown>>();
+  readonly #insertRecords: BatchInsert<StoreTables["metric_records"]>;
 
   constructor(db: Kysely<StoreTables>) {
     this.#db = db;
@@ -62,6 +54,21 @@ export class MetricLogs {
               .whereRef("metric_logs.cursor", "<", "excluded.cursor"),
           )
           .returning("log_id"),
+    );
+    this.#insertRecords = prepareBatchInsert((rows) =>
+      db
+        .insertInto("metric_records")
+        .values(
+          rows.map((row) => ({
+            log_id: row("log_id"),
+            sequence: row("sequence"),
+            attempt: row("attempt"),
+            recorded_at: row("recorded_at"),
+            kind: row("kind"),
+            payload: row("payload"),
+          })),
+        )
+        .onConflict((conflict) => conflict.doNothing()),
     );
     this.#readRecords = prepareQuery((param: Param<{ operationId: string; cursor: number; limit: number }>) =>
       db
@@ -106,11 +113,15 @@ export class MetricLogs {
     if (log === undefined) {
       return;
     }
-    for (let from = 0; from < records.length; ) {
-      const rows = rowsPerInsert.find((size) => size <= records.length - from) ?? 1;
-      await this.#insert(rows).run(trx, { logId: log.log_id, records, from });
-      from += rows;
-    }
+    const rows = records.map(({ sequence, attempt, recordedAtMs, kind, payload }) => ({
+      log_id: log.log_id,
+      sequence,
+      attempt,
+      recorded_at: recordedAtMs,
+      kind,
+      payload,
+    }));
+    await this.#insertRecords.run(trx, rows);
   }
 
   /** The end of an operation's log. */
@@ -156,31 +167,5 @@ export class MetricLogs {
       left -= upTo - removed_to;
     }
     return logs.length > 0;
-  }
-
-  #insert(rows: number): PreparedQuery<NewRecords, unknown> {
-    const known = this.#inserts.get(rows);
-    if (known !== undefined) {
-      return known;
-    }
-    const insert = prepareQuery((param: Param<NewRecords>) => {
-      const field = <K extends keyof MetricRecord>(index: number, name: K) =>
-        param(({ records, from }) => (records[from + index] as MetricRecord)[name]);
-      return this.#db
-        .insertInto("metric_records")
-        .values(
-          Array.from({ length: rows }, (_, index) => ({
-            log_id: param(({ logId }) => logId),
-            sequence: field(index, "sequence"),
-            attempt: field(index, "attempt"),
-            recorded_at: field(index, "recordedAtMs"),
-            kind: field(index, "kind"),
-            payload: field(index, "payload"),
-          })),
-        )
-        .onConflict((conflict) => conflict.doNothing());
-    });
-    this.#inserts.set(rows, insert);
-    return insert;
   }
 }

@@ -1,4 +1,5 @@
 import type { Kysely } from "kysely";
+import { prepareBatchInsert } from "./batch-insert.ts";
 import { type OperationRow, storedColumns } from "./operation-rows.ts";
 import { type Param, prepareQuery } from "./prepared-query.ts";
 import type { StoreTables } from "./schema.ts";
@@ -51,6 +52,17 @@ export function prepareOperationQueries(db: Kysely<StoreTables>) {
           request: param((row) => row.request),
         })
         .onConflict((conflict) => conflict.doNothing()),
+    ),
+    /** Inserts labels of new operations. */
+    insertLabels: prepareBatchInsert<StoreTables["operation_labels"]>((rows) =>
+      db.insertInto("operation_labels").values(
+        rows.map((row) => ({
+          operation_id: row("operation_id"),
+          key: row("key"),
+          value: row("value"),
+          created_at: row("created_at"),
+        })),
+      ),
     ),
     /** Writes what may change of an operation, if it has the expected revision. */
     update: prepareQuery((param: Param<{ row: OperationRow; expectedRevision: bigint }>) =>

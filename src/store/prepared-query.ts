@@ -1,10 +1,12 @@
 import type { Compilable, CompiledQuery, Kysely, QueryResult } from "kysely";
 
+/** A database or a transaction; the query, not this, says which tables there are. */
+// biome-ignore lint/suspicious/noExplicitAny: Kysely has no type for any tables.
+export type QueryRunner = Pick<Kysely<any>, "executeQuery">;
+
 /** A query that is built and compiled once, and run with other values each time. */
 export interface PreparedQuery<Values, Row> {
-  /** Runs the query; a transaction may be given as `db`. */
-  // biome-ignore lint/suspicious/noExplicitAny: the query, not the database, says what it is about.
-  run(db: Pick<Kysely<any>, "executeQuery">, values: Values): Promise<QueryResult<Row>>;
+  run(db: QueryRunner, values: Values): Promise<QueryResult<Row>>;
 }
 
 /** Stands for a value while the query is built, and says where the value comes from when it is run. */

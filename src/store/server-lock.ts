@@ -1,5 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
-import { isSqliteError, sqliteCode } from "./sqlite-error.ts";
+import { sqliteCode, sqliteCodeOf } from "./sqlite-error.ts";
 
 /**
  * Holds a file for this server alone and answers the function that lets it go. The operating system lets it go when the
@@ -15,7 +15,7 @@ export function acquireServerLock(path: string, place: string): () => void {
     database.exec("pragma locking_mode = exclusive; pragma journal_mode = off; begin exclusive");
   } catch (error) {
     database.close();
-    if (isSqliteError(error, sqliteCode.busy)) {
+    if (sqliteCodeOf(error) === sqliteCode.busy) {
       throw new Error(`${place} is used by another longhaul server; stop that one or use another data directory`);
     }
     throw error;

@@ -9,7 +9,7 @@ import { type ColumnTypes, migrateStore } from "./migrations.ts";
 import { nodeSqliteDialect } from "./node-sqlite-dialect.ts";
 import type { StoreTables } from "./schema.ts";
 import { acquireServerLock } from "./server-lock.ts";
-import { isSqliteError, sqliteCode } from "./sqlite-error.ts";
+import { sqliteCode, sqliteCodeOf } from "./sqlite-error.ts";
 
 /** What SQLite calls the column types. */
 export const sqliteColumnTypes: ColumnTypes = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid` };
@@ -88,21 +88,25 @@ function explained<T>(place: string, open: () => T): T {
   }
 }
 
-/** Says what SQLite's error means for the place and what to do; other errors are clear as they are. */
+/** Says of which place an error of SQLite speaks, and what to do; other errors are clear as they are. */
 function explain(place: string, cause: unknown): unknown {
-  if (isSqliteError(cause, sqliteCode.busy)) {
-    return new Error(`${place} is locked by another program; close that one and start again`, { cause });
+  const code = sqliteCodeOf(cause);
+  switch (code) {
+    case undefined:
+      return cause;
+    case sqliteCode.busy:
+      return new Error(`${place} is locked by another program; close that one and start again`, { cause });
+    case sqliteCode.notADatabase:
+      return new Error(`${place} is not a SQLite database; move the file away or use another path`, { cause });
+    case sqliteCode.cannotOpen:
+    case sqliteCode.readOnly:
+      return new Error(
+        `${place} cannot be written: ${messageOf(cause)}; make the file and its directory writable or use another path`,
+        { cause },
+      );
+    default:
+      return new Error(`${place} cannot be opened: ${messageOf(cause)}`, { cause });
   }
-  if (isSqliteError(cause, sqliteCode.notADatabase)) {
-    return new Error(`${place} is not a SQLite database; move the file away or use another path`, { cause });
-  }
-  if (isSqliteError(cause, sqliteCode.cannotOpen) || isSqliteError(cause, sqliteCode.readOnly)) {
-    return new Error(
-      `${place} cannot be written: ${cause.message}; make the file and its directory writable or use another path`,
-      { cause },
-    );
-  }
-  return cause;
 }
 
 function messageOf(error: unknown): string {

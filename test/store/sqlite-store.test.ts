@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { openTemporaryStore, withDirectory } from "./sqlite-directory.ts";
 import { describeStoreConformance } from "./store-conformance.ts";
-import { operation } from "./store-fixture.ts";
+import { endedOperation, epochMs, operation, records, summary } from "./store-fixture.ts";
 
 describeStoreConformance("the SQLite store", openTemporaryStore);
 
@@ -54,6 +54,15 @@ describe("opening a SQLite store", () => {
       writeFileSync(path, notes);
       await expect(openSqliteStore(path)).rejects.toThrow(`the database ${path} is not a SQLite database; `);
       expect(readFileSync(path, "utf8")).toBe(notes);
+    }));
+
+  test("refuses a damaged database, naming it", () =>
+    withDirectory(async (directory) => {
+      const path = join(directory, "longhaul.db");
+      await (await openSqliteStore(path)).close();
+      const bytes = readFileSync(path);
+      writeFileSync(path, bytes.fill(0xff, 100));
+      await expect(openSqliteStore(path)).rejects.toThrow(`the database ${path} cannot be opened: `);
     }));
 
   test("refuses the schema of a newer version, naming both", () =>
@@ -106,6 +115,42 @@ describe("a SQLite store in use", () => {
       expect(reader.prepare("select operation_id from operations").all()).toEqual([{ operation_id: "op_a" }]);
       reader.close();
       await store.close();
+    }));
+
+  test("keeps nothing of operations that are gone, even when it was closed in the middle", () =>
+    withDirectory(async (directory) => {
+      const path = join(directory, "longhaul.db");
+      const store = await openSqliteStore(path);
+      for (const id of ["op_deleted", "op_expired", "op_interrupted"]) {
+        await store.create(endedOperation(id, 0, { labels: { team: "ml" } }));
+        await store.appendMetrics(id, records(1, 12_000), summary("many"));
+      }
+      await store.close();
+      const database = new DatabaseSync(path);
+      database.exec(`
+        insert into dropped_metric_logs select log_id, 0, cursor from metric_logs where operation_id = 'op_interrupted';
+        delete from metric_logs where operation_id = 'op_interrupted';
+      `);
+      database.close();
+
+      const again = await openSqliteStore(path);
+      await again.delete("op_deleted", 1n);
+      await again.expire(epochMs, 10, epochMs);
+      await again.expire(epochMs, 10, epochMs);
+      await again.close();
+      const left = new DatabaseSync(path);
+      const tables = [
+        "operations",
+        "operation_labels",
+        "metric_logs",
+        "metric_records",
+        "dropped_metric_logs",
+        "tombstones",
+      ];
+      for (const table of tables) {
+        expect(left.prepare(`select count(*) as rows from ${table}`).get(), table).toEqual({ rows: 0 });
+      }
+      left.close();
     }));
 
   test("is unavailable while it cannot be written, and goes on afterwards", () =>
