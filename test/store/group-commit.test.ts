@@ -1,4 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
+import { setImmediate } from "node:timers/promises";
 import { Kysely, type Transaction } from "kysely";
 import { describe, expect, test } from "vitest";
 import { groupCommit } from "../../src/store/group-commit.ts";
@@ -76,17 +77,13 @@ describe("group commit", () => {
   });
 
   groupTest("nothing is seen of a transaction before it is committed", async ({ db, transact }) => {
-    let seenInside: string[] | undefined;
-    const write = transact(1, async (trx) => {
+    const { outside } = await transact(1, async (trx) => {
       await note(trx, "a");
-      const outside = noted(db).then((ids) => {
-        seenInside = ids;
-      });
+      const outside = noted(db);
+      await setImmediate();
       await note(trx, "b");
       return { outside };
     });
-    const { outside } = await write;
-    await outside;
-    expect(seenInside).toEqual(["a", "b"]);
+    expect(await outside).toEqual(["a", "b"]);
   });
 });

@@ -193,6 +193,7 @@ export function describeWriting(open: OpenStore): void {
       await store.appendMetrics("op_a", records(1, 5), summary("five"));
       await store.appendMetrics("op_a", records(6, 8), summary("eight"));
       await store.appendMetrics("op_a", records(1, 5), summary("five"));
+      await store.appendMetrics("op_a", records(6, 8), summary("eight, by another count"));
       await store.appendMetrics("op_a", [], summary("none"));
       expect(await store.metricsLog("op_a")).toEqual({ cursor: 8, summary: summary("eight") });
       expect(await store.readMetrics("op_a", 0, 20)).toEqual(records(1, 8));
