@@ -12,6 +12,8 @@ export const exitCodes = {
   cancelled: 3,
   /** The server cannot be reached. */
   unreachable: 4,
+  /** Left by Ctrl+C before the end was known. */
+  interrupted: 130,
 } as const;
 
 /** The exit code that tells how an operation ended. */

@@ -1,6 +1,5 @@
 /** Where a live display draws. */
 export interface Terminal {
-  readonly columns?: number;
   write(text: string): unknown;
 }
 
@@ -13,22 +12,12 @@ export class LiveDisplay {
     this.#terminal = terminal;
   }
 
-  /** Columns a line may have. */
-  get width(): number {
-    return this.#terminal.columns || 80;
-  }
-
-  /** Replaces what was drawn before. */
+  /** Replaces what was drawn before. No line may be wider than the terminal. */
   draw(lines: readonly string[]): void {
     const up = this.#drawn > 0 ? `\u001b[${this.#drawn}A` : "";
     const text = lines.map((line) => `\u001b[2K${line}\n`).join("");
-    // What the last drawing had more of is wiped.
+    // What the last drawing had more of is wiped, and what was typed since.
     this.#terminal.write(`${up}\r${text}\u001b[J`);
     this.#drawn = lines.length;
-  }
-
-  /** Leaves what is drawn and goes on below it. */
-  done(): void {
-    this.#drawn = 0;
   }
 }

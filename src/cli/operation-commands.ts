@@ -1,4 +1,3 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { Command } from "commander";
 import { type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import {
@@ -9,9 +8,18 @@ import {
   keyValue,
   wholeNumber,
 } from "./create-options.ts";
-import { renderOperation, statusName } from "./render-operation.ts";
+import { operationTable } from "./operation-table.ts";
+import { renderOperation } from "./render-operation.ts";
 import { UsageError } from "./report-error.ts";
-import { type GlobalOptions, type Session, withSession, writeOperation } from "./session.ts";
+import {
+  currentScreen,
+  type GlobalOptions,
+  type Session,
+  withSession,
+  writeJson,
+  writeLines,
+  writeOperation,
+} from "./session.ts";
 
 interface ListOptions {
   readonly type?: readonly string[];
@@ -54,9 +62,13 @@ export function addOperationCommands(program: Command): void {
     .command("delete <operation-id>")
     .description("remove the record of an operation that has ended")
     .action((operationId: string, _: unknown, command: Command) =>
-      one(command, async ({ client }) => {
+      withSession(command.optsWithGlobals<GlobalOptions>(), async ({ client, json }) => {
         await client.rpc.deleteOperation({ operationId });
-        return undefined;
+        if (json) {
+          writeJson({ deleted: operationId });
+        } else {
+          writeLines([`${operationId} deleted`]);
+        }
       }),
     );
   program
@@ -83,9 +95,7 @@ function one(command: Command, call: (session: Session) => Promise<OperationInfo
       writeOperation(operation);
       return;
     }
-    const screen = { width: process.stdout.columns || 80, color: process.stdout.hasColors?.() ?? false };
-    const lines = [operation.operationId, ...renderOperation(operation, undefined, Date.now(), screen)];
-    process.stdout.write(`${lines.join("\n")}\n`);
+    writeLines([operation.operationId, ...renderOperation(operation, undefined, Date.now(), currentScreen())]);
   });
 }
 
@@ -100,26 +110,18 @@ async function list(session: Session, options: ListOptions): Promise<void> {
     pageSize: Number(wholeNumber(options.limit ?? "50", "--limit")),
     pageToken: options.pageToken ?? "",
   });
-  for (const operation of operations) {
-    if (session.json) {
-      writeOperation(operation);
-    } else {
-      process.stdout.write(`${tableRow(operation)}\n`);
-    }
+  if (session.json) {
+    operations.forEach(writeOperation);
+  } else {
+    writeLines(operationTable(operations, currentScreen()));
   }
   if (nextPageToken !== "") {
     process.stderr.write(`more: --page-token ${nextPageToken}\n`);
   }
 }
 
-function tableRow({ operationId, status, progress, createdAt, operationName }: OperationInfo): string {
-  const created = createdAt ? timestampDate(createdAt).toISOString().slice(0, 19).replace("T", " ") : "";
-  const percentage = `${(progress?.percentage ?? 0).toFixed(1)} %`;
-  return `${created}  ${statusName(status).padEnd(9)}  ${percentage.padStart(7)}  ${operationId}  ${operationName}`;
-}
-
 function statusFrom(text: string): OperationStatus {
-  const name = text.toUpperCase() as keyof typeof OperationStatus;
+  const name = text.toUpperCase().replace("OPERATION_STATUS_", "") as keyof typeof OperationStatus;
   if (name === ("UNSPECIFIED" as string) || !Object.hasOwn(OperationStatus, name)) {
     throw new UsageError(
       `--status is ${JSON.stringify(text)}; it must be pending, running, completed, failed or cancelled`,

@@ -1,8 +1,10 @@
 import { durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import { type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import { type OperationInfo, type OperationProgress, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { durationText } from "./duration-text.ts";
 import type { MetricSeries } from "./newest-metric.ts";
+import { progressBar } from "./progress-bar.ts";
 import { sparkline } from "./sparkline.ts";
+import { fitLine, plainText } from "./terminal-text.ts";
 
 /** What the terminal can show. */
 export interface Screen {
@@ -39,68 +41,78 @@ export function renderOperation(
   nowMs: number,
   screen: Screen,
 ): string[] {
-  const lines = [barLine(operation, nowMs, screen), stepLine(operation)];
+  const lines = [barLine(operation, nowMs, screen), `  ${stepText(operation)}`];
   if (series) {
     const newest = series.values.at(-1) ?? Number.NaN;
-    const plot = sparkline(series.values, Math.min(sparklineWidth, screen.width - 30));
+    const plot = sparkline(series.values, Math.max(1, Math.min(sparklineWidth, screen.width - 30)));
     lines.push(`  ${series.name} ${plot} ${Number(newest.toPrecision(6))}`);
   }
-  if (operation.cancellation && operation.status === OperationStatus.RUNNING) {
-    const hop = operation.cancellation.deliveredAt ? "delivered, not acknowledged yet" : "requested, not delivered yet";
-    lines.push(`  cancellation ${hop}: ${operation.cancellation.reason}`);
-  }
-  if (operation.freshness?.stale) {
-    lines.push(`  stale: ${operation.freshness.staleReason}`);
-  }
-  if (operation.error) {
-    lines.push(`  ${operation.error.reason}: ${operation.error.message}`);
-  }
-  return lines.filter((line) => line.trim() !== "").map((line) => cut(line, screen.width));
+  lines.push(...noticeLines(operation, nowMs).map((line) => `  ${line}`));
+  return lines.map((line) => fitLine(line, screen.width));
+}
+
+/** A status in its colour, where colours are welcome. */
+export function paintStatus(status: OperationStatus, screen: Screen): string {
+  const color = statusColors[status];
+  return screen.color && color !== undefined ? `\u001b[${color}m${statusName(status)}\u001b[0m` : statusName(status);
 }
 
 function barLine(operation: OperationInfo, nowMs: number, screen: Screen): string {
   const percentage = operation.progress?.percentage ?? 0;
   const width = Math.max(10, Math.min(30, screen.width - 50));
-  const filled = Math.round((percentage / 100) * width);
-  const bar = `${"█".repeat(filled)}${"░".repeat(width - filled)}`;
-  const status = paint(statusName(operation.status), statusColors[operation.status], screen);
-  return `${bar} ${percentage.toFixed(1).padStart(5)} % ${status}${times(operation, nowMs)}`;
+  // Rounded down, because 100 % is said of completed operations only.
+  const text = `${progressBar(percentage, width)} ${(Math.floor(percentage * 10) / 10).toFixed(1).padStart(5)} %`;
+  return [`${text} ${paintStatus(operation.status, screen)}`, ...times(operation, nowMs)].join(" · ");
 }
 
-function times({ startedAt, completedAt, progress }: OperationInfo, nowMs: number): string {
+function times({ startedAt, completedAt, progress }: OperationInfo, nowMs: number): string[] {
   if (!startedAt) {
-    return "";
+    return [];
   }
   const elapsedMs = (completedAt ? timestampMs(completedAt) : nowMs) - timestampMs(startedAt);
-  const left = progress?.estimatedRemaining ? ` · ${durationText(durationMs(progress.estimatedRemaining))} left` : "";
-  return ` · ${durationText(elapsedMs)}${left}${rate(progress, elapsedMs)}`;
+  const parts = [durationText(elapsedMs)];
+  if (progress?.estimatedRemaining && progress.progressChangedAt && !completedAt) {
+    // The estimate is as of the last change, so it runs down from then.
+    const leftMs = durationMs(progress.estimatedRemaining) - (nowMs - timestampMs(progress.progressChangedAt));
+    if (leftMs > 0) {
+      parts.push(`${durationText(leftMs)} left`);
+    }
+  }
+  const rate = rateText(progress, elapsedMs);
+  return rate === "" ? parts : [...parts, rate];
 }
 
 /** Items, or else steps, per second of the whole run so far. */
-function rate(progress: OperationInfo["progress"], elapsedMs: number): string {
-  const [done, unit] =
-    progress && progress.itemsProcessed > 0n
-      ? [progress.itemsProcessed, "items"]
-      : [progress?.stepsCompleted ?? 0n, "steps"];
-  if (done === 0n || elapsedMs <= 0) {
-    return "";
-  }
-  return ` · ${Number(((Number(done) * 1000) / elapsedMs).toPrecision(3))} ${unit}/s`;
+function rateText(progress: OperationProgress | undefined, elapsedMs: number): string {
+  const items = Number(progress?.itemsProcessed ?? 0n);
+  const [done, unit] = items > 0 ? [items, "items"] : [Number(progress?.stepsCompleted ?? 0n), "steps"];
+  return done === 0 || elapsedMs <= 0 ? "" : `${Number(((done * 1000) / elapsedMs).toPrecision(3))} ${unit}/s`;
 }
 
-function stepLine({ progress, operationName, operationType }: OperationInfo): string {
-  const path = progress?.phasePath.length ? `${progress.phasePath.join(" › ")} · ` : "";
+function stepText({ progress, operationName, operationType }: OperationInfo): string {
   const step = progress?.currentStep || operationName || operationType;
-  return `  ${path}${step}`;
+  // The step being done is mostly the innermost phase.
+  const path = (progress?.phasePath ?? []).filter((phase) => phase !== step);
+  const item = progress?.currentItem ? ` · ${progress.currentItem}` : "";
+  return plainText([...path, step].join(" › ") + item);
 }
 
-function paint(text: string, color: number | undefined, screen: Screen): string {
-  return screen.color && color !== undefined ? `\u001b[${color}m${text}\u001b[0m` : text;
-}
-
-/** Cuts a line to the screen's width; colours take no room. */
-function cut(line: string, width: number): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with a control character.
-  const visible = [...line.replaceAll(/\u001b\[\d+m/g, "")].length;
-  return visible <= width ? line : `${[...line].slice(0, width - 1).join("")}…`;
+function noticeLines({ status, cancellation, freshness, warnings, error }: OperationInfo, nowMs: number): string[] {
+  const lines: string[] = [];
+  if (cancellation && status === OperationStatus.RUNNING) {
+    const hop = cancellation.deliveredAt ? "delivered, not acknowledged yet" : "requested, not delivered yet";
+    lines.push(`cancellation ${hop}: ${cancellation.reason}`);
+  }
+  if (freshness?.stale) {
+    const since = freshness.observedAt ? ` for ${durationText(nowMs - timestampMs(freshness.observedAt))}` : "";
+    lines.push(`stale${since}: ${freshness.staleReason}`);
+  }
+  const warning = warnings.at(-1);
+  if (warning !== undefined) {
+    lines.push(`warning${warnings.length > 1 ? ` (newest of ${warnings.length})` : ""}: ${warning}`);
+  }
+  if (error) {
+    lines.push(`${error.reason}: ${error.message}`);
+  }
+  return lines.map(plainText);
 }

@@ -1,10 +1,13 @@
-import { createRegistry, type JsonValue, toJson } from "@bufbuild/protobuf";
-import { file_google_protobuf_struct, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
-import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
-import { type OperationInfo, OperationInfoSchema } from "../../gen/longhaul/v1/operation_pb.ts";
+import type { JsonValue } from "@bufbuild/protobuf";
+import { ConnectError } from "@connectrpc/connect";
+import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import { createGrpcJsTransport, type GrpcTransport } from "../client/grpc-transport.ts";
 import { PollingClient } from "../client/polling-client.ts";
+import { isUnreachable } from "../client/retry.ts";
 import { resolveConfig } from "../config.ts";
+import { operationJson } from "./message-json.ts";
+import type { Screen } from "./render-operation.ts";
+import { UnreachableError } from "./report-error.ts";
 
 /** Options that every command has. */
 export interface GlobalOptions {
@@ -22,14 +25,15 @@ export interface Session {
   readonly json: boolean;
 }
 
-/** Types whose Any can be shown as JSON. */
-export const anyTypes = createRegistry(
-  file_google_rpc_error_details,
-  file_google_protobuf_struct,
-  file_google_protobuf_wrappers,
-);
+/** How long a command waits for a server that is not there yet, in milliseconds. */
+export const connectPatienceMs = 2_000;
+/** How long a command that watches waits for a server that went away, in milliseconds. */
+export const patienceMs = 60_000;
 
-/** Runs a client command against the configured server and closes the connection after it. */
+/**
+ * Runs a client command against the configured server and closes the connection after it.
+ * Throws an UnreachableError that names the server when it cannot be reached.
+ */
 export async function withSession<T>(options: GlobalOptions, run: (session: Session) => Promise<T>): Promise<T> {
   const config = resolveConfig({
     flags: { server: options.server },
@@ -39,9 +43,21 @@ export async function withSession<T>(options: GlobalOptions, run: (session: Sess
   try {
     const json = options.json ?? !process.stdout.isTTY;
     return await run({ client: new PollingClient(transport), transport, url: config.server, json });
+  } catch (error) {
+    throw error instanceof ConnectError && isUnreachable(error) ? new UnreachableError(config.server, error) : error;
   } finally {
     transport.close();
   }
+}
+
+/** What standard output can show. NO_COLOR and TERM=dumb are honoured. */
+export function currentScreen(): Screen {
+  return { width: process.stdout.columns || 80, color: process.stdout.hasColors?.() ?? false };
+}
+
+/** Writes lines of text. */
+export function writeLines(lines: readonly string[]): void {
+  process.stdout.write(lines.map((line) => `${line}\n`).join(""));
 }
 
 /** Writes one line of JSON. */
@@ -51,5 +67,5 @@ export function writeJson(value: JsonValue): void {
 
 /** Writes an operation as one line of JSON. */
 export function writeOperation(operation: OperationInfo): void {
-  writeJson(toJson(OperationInfoSchema, operation, { registry: anyTypes }));
+  writeJson(operationJson(operation));
 }

@@ -1,13 +1,11 @@
-import { randomUUID } from "node:crypto";
 import type { Command } from "commander";
-import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import { addCreateOptions, type CreateOptions, createRequest } from "./create-options.ts";
 import { exitCodeOf, exitCodes } from "./exit-codes.ts";
-import { type GlobalOptions, type Session, withSession } from "./session.ts";
+import { describeError } from "./report-error.ts";
+import { connectPatienceMs, type GlobalOptions, patienceMs, type Session, withSession } from "./session.ts";
 import { showOperation } from "./show-operation.ts";
 
-/** How long `run` waits for a server that went away, in milliseconds. */
-const patienceMs = 60_000;
+const cancelReason = "interrupted at the terminal";
 
 /** Adds `run` and `watch`. */
 export function addWatchCommands(program: Command): void {
@@ -30,23 +28,50 @@ export function addWatchCommands(program: Command): void {
 
 async function run(session: Session, operationType: string, options: CreateOptions): Promise<number> {
   const request = createRequest(operationType, options);
-  // With a request id of its own, a create that is sent again makes one operation.
-  const requestId = request.requestId || randomUUID();
-  const { operation } = await session.client.rpc.createOperation({ ...request, requestId });
-  if (!operation) {
-    throw new Error("the server answered without an operation");
-  }
   const leave = new AbortController();
+  let operationId: string | undefined;
+  let cancelling = false;
+  let notice = "";
+  const say = (text: string) => {
+    notice = text;
+    if (session.json || operationId === undefined) {
+      process.stderr.write(`${text}\n`);
+    }
+  };
+  const cancel = async (id: string) => {
+    try {
+      await session.client.cancel(id, cancelReason, { signal: leave.signal, retryForMs: patienceMs });
+    } catch (error) {
+      say(`the cancellation failed: ${describeError(error)}`);
+    }
+  };
   const uninstall = onInterrupt((count) => {
     if (count > 1) {
       leave.abort();
       return;
     }
-    process.stderr.write("cancelling; press Ctrl+C again to leave\n");
-    void cancel(session, operation.operationId);
+    cancelling = true;
+    say("cancelling; press Ctrl+C again to leave");
+    if (operationId !== undefined) {
+      void cancel(operationId);
+    }
   });
   try {
-    return ended(await showOperation(session, operation.operationId, { signal: leave.signal, retryForMs: patienceMs }));
+    const created = await session.client.create(request, { signal: leave.signal, retryForMs: connectPatienceMs });
+    operationId = created?.operationId;
+    if (operationId === undefined) {
+      process.stderr.write("left before the server answered; the operation may have been created\n");
+      return exitCodes.interrupted;
+    }
+    if (cancelling) {
+      void cancel(operationId);
+    }
+    const ended = await showOperation(session, operationId, { signal: leave.signal, notice: () => notice });
+    if (!ended) {
+      process.stderr.write(`${goesOn(operationId)}\n`);
+      return exitCodes.interrupted;
+    }
+    return exitCodeOf(ended.status);
   } finally {
     uninstall();
   }
@@ -56,29 +81,21 @@ async function watch(session: Session, operationId: string): Promise<number> {
   const leave = new AbortController();
   const uninstall = onInterrupt(() => leave.abort());
   try {
-    const operation = await showOperation(session, operationId, { signal: leave.signal, retryForMs: 0 });
-    if (!operation) {
-      process.stderr.write(`the operation goes on; "longhaul cancel ${operationId}" stops it\n`);
+    // A server that is not there, or does not know the operation, is told at once; later there is patience.
+    await session.client.get(operationId, { signal: leave.signal, retryForMs: connectPatienceMs });
+    const ended = await showOperation(session, operationId, { signal: leave.signal, notice: () => "" });
+    if (!ended) {
+      process.stderr.write(`${goesOn(operationId)}\n`);
       return exitCodes.ok;
     }
-    return ended(operation);
+    return exitCodeOf(ended.status);
   } finally {
     uninstall();
   }
 }
 
-function ended(operation: OperationInfo | undefined): number {
-  return operation ? exitCodeOf(operation.status) : exitCodes.cancelled;
-}
-
-async function cancel({ client }: Session, operationId: string): Promise<void> {
-  try {
-    await client.rpc.cancelOperation({ operationId, reason: "interrupted at the terminal" });
-  } catch (error) {
-    process.stderr.write(
-      `the cancellation did not reach the server: ${error instanceof Error ? error.message : error}\n`,
-    );
-  }
+function goesOn(operationId: string): string {
+  return `left; "longhaul watch ${operationId}" goes on watching, "longhaul cancel ${operationId} --reason …" stops it`;
 }
 
 /** Calls the listener at each Ctrl+C with how many there were. */
