@@ -39,7 +39,7 @@ interface OperationsTable {
 }
 
 /** The labels an operation was created with. They never change. */
-interface OperationLabelsTable {
+export interface OperationLabelsTable {
   operation_id: string;
   key: string;
   value: string;
