@@ -103,7 +103,8 @@ export class HostExecutor implements OperationExecutor {
       return false;
     }
     const some = [...this.#queue.values()].slice(0, dispatchesAtOnce);
-    const answered = await Promise.all(some.map((dispatch) => this.#dispatchOne(dispatch)));
+    // Rejects only when the registry has closed: what is not stored is dispatched again after the restart.
+    const answered = await Promise.all(some.map((dispatch) => this.#dispatchOne(dispatch).catch(() => false)));
     return answered.every(Boolean);
   }
 

@@ -285,7 +285,7 @@ export class OperationsService {
         const bridge = new ProgressBridge({ operationType, ...run });
         return new BridgeSource({ attempt: run.attempt, bridge, writer: bridge, cancel: () => {} });
       });
-    if (status !== OperationStatus.PENDING || !(await this.control.start(operationId, source))) {
+    if (status !== OperationStatus.PENDING || !(await this.#runControl.startNow(operationId, source))) {
       throw new CallError("ILLEGAL_TRANSITION", `operation ${operationId} is not PENDING and cannot be started`, {
         operationId,
       });
@@ -396,8 +396,13 @@ export class OperationsService {
       return;
     }
     const done = new AbortController();
-    const refresh = found.refresh.refresh(stalenessMs, metrics).finally(() => done.abort());
-    await Promise.race([refresh, pause(this.#parts.options.pullTimeoutMs + getMarginMs, done.signal)]);
+    const refresh = found.refresh.refresh(stalenessMs, metrics);
+    try {
+      await Promise.race([refresh, pause(this.#parts.options.pullTimeoutMs + getMarginMs, done.signal)]);
+    } finally {
+      // Not with the refresh's own end: then the pause would win the race, and the store's trouble would go untold.
+      done.abort();
+    }
   }
 
   /** The snapshot to answer. Of an operation that waits for its turn in this process, the registry knows all. */

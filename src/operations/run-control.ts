@@ -12,7 +12,7 @@ import { endedSnapshot, freshness, msOf, nextSnapshot, staleSnapshot, startedSna
 import type { OperationSource } from "./operation-source.ts";
 import { pause } from "./pause.ts";
 
-/** Delays between attempts to store how an operation ended, in milliseconds. */
+/** Delays between attempts to store what an executor said, in milliseconds. */
 const firstDelayMs = 100;
 const maximumDelayMs = 5_000;
 /** The longest delay a timer of Node.js can have, in milliseconds. */
@@ -44,7 +44,13 @@ export class RunControl implements OperationControl {
     return this.#coordinator.tokenFor(operationId);
   }
 
-  async start(operationId: string, createSource: (run: OperationRun) => OperationSource): Promise<boolean> {
+  start(operationId: string, createSource: (run: OperationRun) => OperationSource): Promise<boolean> {
+    // Nobody else would begin the operation.
+    return this.#untilStored(operationId, "the start", () => this.startNow(operationId, createSource));
+  }
+
+  /** Like `start`, but rejects at once when the store cannot be written; then the operation is as it was. */
+  async startNow(operationId: string, createSource: (run: OperationRun) => OperationSource): Promise<boolean> {
     const tracked = this.#registry.active(operationId);
     if (!tracked || this.#closed.aborted) {
       return false;
@@ -59,17 +65,23 @@ export class RunControl implements OperationControl {
     const source = createSource({ attempt, cursor: operation.cursor });
     // Before RUNNING is published, so that whoever sees RUNNING can ask and cancel.
     operation.source = source;
-    const started = await operation.change((current) => ({
-      info: startedSnapshot(current, attempt, this.#now()),
-      dispatched: true,
-    }));
-    if (!started) {
-      source.close();
-      return false;
+    let started = false;
+    try {
+      started = await operation.change((current) => ({
+        info: startedSnapshot(current, attempt, this.#now()),
+        dispatched: true,
+      }));
+    } finally {
+      if (!started) {
+        operation.source = undefined;
+        source.close();
+      }
     }
-    this.armTimeout(operation);
-    void delivery.deliver();
-    return true;
+    if (started) {
+      this.armTimeout(operation);
+      void delivery.deliver();
+    }
+    return started;
   }
 
   async accepted(operationId: string, source: OperationSource): Promise<void> {
@@ -80,12 +92,14 @@ export class RunControl implements OperationControl {
     }
     const { operation, refresh, delivery } = tracked;
     operation.source = source;
-    await operation.change((current) => ({
-      info: nextSnapshot(current, { freshness: freshness(FreshnessSource.HOST, this.#now()) }, this.#now()),
-      dispatched: true,
-    }));
+    await this.#untilStored(operationId, "the acceptance", () =>
+      operation.change((current) => ({
+        info: nextSnapshot(current, { freshness: freshness(FreshnessSource.HOST, this.#now()) }, this.#now()),
+        dispatched: true,
+      })),
+    );
     void delivery.deliver();
-    await refresh.refresh(0, false);
+    await this.#untilStored(operationId, "the first state", () => refresh.refresh(0, false));
   }
 
   waiting(operationId: string, reason: string): void {
@@ -98,38 +112,8 @@ export class RunControl implements OperationControl {
     await this.#registry.active(operationId)?.refresh.drain();
   }
 
-  async finish(operationId: string, outcome: OperationOutcome): Promise<void> {
-    for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, maximumDelayMs)) {
-      const tracked = this.#registry.active(operationId);
-      if (!tracked) {
-        return;
-      }
-      try {
-        await tracked.refresh.drain();
-        const settled =
-          tracked.operation.timedOut && outcome.status === "cancelled" ? timedOut(tracked.operation) : outcome;
-        const retentionMs = this.#registry.retentionMs(tracked.operation.stored);
-        await tracked.operation.change((current) => {
-          const before =
-            settled.status === "cancelled"
-              ? cancellationRequested(
-                  current,
-                  this.tokenFor(operationId).reason ?? "cancelled by the work itself",
-                  this.#now(),
-                )
-              : current;
-          return { info: endedSnapshot(before, settled, retentionMs, this.#now()) };
-        });
-        return;
-      } catch (error) {
-        if (this.#closed.aborted) {
-          // Not stored, so after the restart it counts as cut off by it: never a lie, if a loss of work.
-          throw error;
-        }
-        this.#log.error({ err: error, operationId, retryInMs: delayMs }, "the end of an operation could not be stored");
-        await pause(delayMs, this.#closed);
-      }
-    }
+  finish(operationId: string, outcome: OperationOutcome): Promise<void> {
+    return this.#untilStored(operationId, "the end", () => this.#finishNow(operationId, outcome));
   }
 
   /** Sees to it that a running operation does not run longer than its execution_timeout. */
@@ -156,6 +140,43 @@ export class RunControl implements OperationControl {
         unsubscribe();
       }
     });
+  }
+
+  async #finishNow(operationId: string, outcome: OperationOutcome): Promise<void> {
+    const tracked = this.#registry.active(operationId);
+    if (!tracked) {
+      return;
+    }
+    await tracked.refresh.drain();
+    const settled =
+      tracked.operation.timedOut && outcome.status === "cancelled" ? timedOut(tracked.operation) : outcome;
+    const retentionMs = this.#registry.retentionMs(tracked.operation.stored);
+    await tracked.operation.change((current) => {
+      const before =
+        settled.status === "cancelled"
+          ? cancellationRequested(
+              current,
+              this.tokenFor(operationId).reason ?? "cancelled by the work itself",
+              this.#now(),
+            )
+          : current;
+      return { info: endedSnapshot(before, settled, retentionMs, this.#now()) };
+    });
+  }
+
+  /** Does again what could not be stored. Rejects only when the registry is closed: a restart settles what is left. */
+  async #untilStored<T>(operationId: string, what: string, attempt: () => Promise<T>): Promise<T> {
+    for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, maximumDelayMs)) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (this.#closed.aborted) {
+          throw error;
+        }
+        this.#log.error({ err: error, operationId, retryInMs: delayMs }, `${what} of an operation could not be stored`);
+        await pause(delayMs, this.#closed);
+      }
+    }
   }
 
   async #timeOut(operationId: string): Promise<void> {
