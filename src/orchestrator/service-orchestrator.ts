@@ -1,7 +1,10 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
-import type { CreateOperationRequest, CreateOperationRequestSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import type {
+  CreateOperationRequest,
+  CreateOperationRequestSchema,
+} from "../../gen/longhaul/v1/operations_service_pb.ts";
 import { CancellationError, type CancellationToken } from "../cancellation/cancellation-token.ts";
 import type { OperationExecutor } from "../operations/operation-executor.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
