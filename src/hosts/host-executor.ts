@@ -37,7 +37,8 @@ interface Dispatch {
  * Gives operations to one host, in the order they came, until it has answered for each.
  *
  * I1 The request names the operation by the registry's own id, so sending it again cannot start the work twice.
- * I2 An operation that the host may have received is not taken back; only a delivered cancellation ends it.
+ * I2 An operation that the host may have received is not taken back; only a delivered cancellation ends its work, also
+ *    when its record was settled by force meanwhile.
  * I3 While the host cannot be reached, one attempt at a time goes out, however many operations wait.
  */
 export class HostExecutor implements OperationExecutor {
@@ -117,9 +118,13 @@ export class HostExecutor implements OperationExecutor {
     dispatch.mayBeKnown = true;
     const answer = await this.#connection.create(hostRequest(stored), circumstances.origin);
     switch (answer.outcome) {
-      case "answered":
-        await control.accepted(operationId, new RemoteSource(this.#connection, operationId));
+      case "answered": {
+        const settledReason = await control.accepted(operationId, new RemoteSource(this.#connection, operationId));
+        if (settledReason !== undefined && !(await this.#cutOff(operationId, settledReason))) {
+          return false;
+        }
         break;
+      }
       case "refused":
         await control.finish(operationId, { status: "failed", error: answer.error });
         break;
@@ -136,6 +141,12 @@ export class HostExecutor implements OperationExecutor {
     }
     this.#queue.delete(operationId);
     return true;
+  }
+
+  /** Ends work that nobody waits for any more. Answers whether the host has heard of it. */
+  async #cutOff(operationId: string, reason: string): Promise<boolean> {
+    const { outcome } = await this.#connection.cancel(operationId, reason, true);
+    return outcome !== "unreachable";
   }
 }
 

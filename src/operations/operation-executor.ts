@@ -50,8 +50,11 @@ export interface OperationControl {
    * the operation is not to be begun any more; the executor drops it.
    */
   start(operationId: string, createSource: (run: OperationRun) => OperationSource): Promise<boolean>;
-  /** The host has accepted the operation; its source says the rest. */
-  accepted(operationId: string, source: OperationSource): Promise<void>;
+  /**
+   * The host has accepted the operation; its source says the rest. Resolves with a reason when the operation was
+   * settled by force in the meantime: the executor cuts the host's work off with it.
+   */
+  accepted(operationId: string, source: OperationSource): Promise<string | undefined>;
   /** The host has not answered yet, and why; shown to callers. */
   waiting(operationId: string, reason: string): void;
   /** The source has much to read. */

@@ -7,7 +7,7 @@ import { cancellationRequested } from "./cancellation-delivery.ts";
 import type { LiveOperation } from "./live-operation.ts";
 import { operationError } from "./operation-errors.ts";
 import type { OperationControl, OperationOutcome, OperationRun } from "./operation-executor.ts";
-import type { OperationRegistry } from "./operation-registry.ts";
+import { infoOf, type OperationRegistry } from "./operation-registry.ts";
 import { endedSnapshot, freshness, msOf, nextSnapshot, staleSnapshot, startedSnapshot } from "./operation-snapshot.ts";
 import type { OperationSource } from "./operation-source.ts";
 import { pause } from "./pause.ts";
@@ -84,22 +84,26 @@ export class RunControl implements OperationControl {
     return started;
   }
 
-  async accepted(operationId: string, source: OperationSource): Promise<void> {
+  async accepted(operationId: string, source: OperationSource): Promise<string | undefined> {
     const tracked = this.#registry.active(operationId);
     if (!tracked) {
       source.close();
-      return;
+      return this.#settledReason(operationId);
     }
     const { operation, refresh, delivery } = tracked;
     operation.source = source;
-    await this.#untilStored(operationId, "the acceptance", () =>
+    const stored = await this.#untilStored(operationId, "the acceptance", () =>
       operation.change((current) => ({
         info: nextSnapshot(current, { freshness: freshness(FreshnessSource.HOST, this.#now()) }, this.#now()),
         dispatched: true,
       })),
     );
+    if (!stored) {
+      return this.#settledReason(operationId);
+    }
     void delivery.deliver();
     await this.#untilStored(operationId, "the first state", () => refresh.refresh(0, false));
+    return undefined;
   }
 
   waiting(operationId: string, reason: string): void {
@@ -140,6 +144,12 @@ export class RunControl implements OperationControl {
         unsubscribe();
       }
     });
+  }
+
+  /** Why an operation has ended while its host was being given it. */
+  async #settledReason(operationId: string): Promise<string> {
+    const settled = await this.#registry.find(operationId).catch(() => undefined);
+    return (settled && infoOf(settled).cancellation?.reason) ?? "the operation has ended";
   }
 
   async #finishNow(operationId: string, outcome: OperationOutcome): Promise<void> {

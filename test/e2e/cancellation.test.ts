@@ -5,13 +5,14 @@ import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { OperationDefinition, OperationFunc } from "../../src/orchestrator/operation-context.ts";
 import { ServiceOrchestrator } from "../../src/orchestrator/service-orchestrator.ts";
 import { deadlineMs, operationIn, operationWhen } from "../support/operation-when.ts";
+import { startScriptedHost } from "../support/scripted-host.ts";
 import { startServerProcess } from "../support/server-process.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import type { OperationsClient } from "../support/test-client.ts";
 import { startTestServer } from "../support/test-server.ts";
 import { TestServices } from "../support/test-services.ts";
 
-const { RUNNING, COMPLETED, CANCELLED } = OperationStatus;
+const { PENDING, RUNNING, COMPLETED, CANCELLED } = OperationStatus;
 
 /** Runs operations of the type "work", `maxConcurrentOperations` at a time; a function is work of this process. */
 class Work extends ServiceOrchestrator {
@@ -142,6 +143,54 @@ describe("a cancellation through a gateway", { timeout: 30_000 }, () => {
     expect(operation).toMatchObject({ status: CANCELLED, cancellation: { forced: true } });
     const atHost = await operationIn(host.client, work.operationId, CANCELLED);
     expect(atHost.cancellation).toMatchObject({ reason: "now", forced: true });
+  });
+});
+
+describe("a cancellation while the host may have received the operation, but has not answered", {
+  timeout: 30_000,
+}, () => {
+  /** A gateway with an operation that its host begins, without answering before it is let. */
+  async function unansweredOperation() {
+    const answer = Promise.withResolvers<void>();
+    const cancels: { reason: string; force: boolean }[] = [];
+    const host = await startScriptedHost({
+      createOperation: async ({ operationId }) => {
+        await answer.promise;
+        return { operation: { operationId, status: RUNNING } };
+      },
+      getOperation: ({ operationId }) => {
+        return { operation: { operationId, status: cancels.length > 0 ? CANCELLED : RUNNING } };
+      },
+      cancelOperation: ({ operationId, reason, force }) => {
+        cancels.push({ reason, force });
+        return { operation: { operationId, status: CANCELLED } };
+      },
+    });
+    const settings = { routes: { work: host.url }, pullTimeoutMs: 300 };
+    const { client } = await startTestServer({ settings });
+    const operationId = await createWork(client);
+    await expect.poll(() => host.calls("CreateOperation"), { timeout: deadlineMs }).toBeGreaterThan(0);
+    return { client, cancels, operationId, letAnswer: () => answer.resolve() };
+  }
+
+  test("is kept, delivered once the host has answered, and only then shows CANCELLED", async () => {
+    const { client, cancels, operationId, letAnswer } = await unansweredOperation();
+
+    const { operation } = await client.cancelOperation({ operationId, reason: "changed my mind" });
+    expect(operation).toMatchObject({ status: PENDING, cancellation: { reason: "changed my mind" } });
+    letAnswer();
+    const ended = await operationIn(client, operationId, CANCELLED);
+    expect(ended.cancellation).toMatchObject({ reason: "changed my mind", forced: false });
+    expect(cancels).toEqual([{ reason: "changed my mind", force: false }]);
+  });
+
+  test("by force settles the record at once, and the host's work is cut off once it has answered", async () => {
+    const { client, cancels, operationId, letAnswer } = await unansweredOperation();
+
+    const { operation } = await client.cancelOperation({ operationId, reason: "at once", force: true });
+    expect(operation).toMatchObject({ status: CANCELLED, cancellation: { forced: true } });
+    letAnswer();
+    await expect.poll(() => cancels, { timeout: deadlineMs }).toEqual([{ reason: "at once", force: true }]);
   });
 });
 
