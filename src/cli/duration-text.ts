@@ -1,9 +1,10 @@
 /** A duration for people: "850 ms", "12 s", "3 min 20 s", "2 h 5 min". */
 export function durationText(ms: number): string {
-  if (ms < 1_000) {
-    return `${Math.max(0, Math.round(ms))} ms`;
+  const whole = Math.max(0, Math.round(ms));
+  if (whole < 1_000) {
+    return `${whole} ms`;
   }
-  const seconds = Math.round(ms / 1_000);
+  const seconds = Math.round(whole / 1_000);
   if (seconds < 60) {
     return `${seconds} s`;
   }

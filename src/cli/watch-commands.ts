@@ -73,6 +73,8 @@ async function run(session: Session, operationType: string, options: CreateOptio
     }
     return exitCodeOf(ended.status);
   } finally {
+    // A cancellation that is still being tried has nothing left to do.
+    leave.abort();
     uninstall();
   }
 }
