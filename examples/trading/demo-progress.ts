@@ -22,7 +22,7 @@ export async function showProgress(
     const percentage = operation.progress?.percentage ?? 0;
     if (live || percentage >= printed + printEvery || percentage === 100) {
       printed = percentage;
-      const width = live?.width ?? 100;
+      const width = process.stdout.columns || 100;
       const lines = renderOperation(operation, await series(client, operation), Date.now(), { width, color: !!live });
       if (live) {
         live.draw(lines);

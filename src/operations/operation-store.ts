@@ -1,3 +1,4 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { CreateOperationRequest, OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
@@ -83,6 +84,11 @@ export interface PageKey {
   readonly createdAtMs: number;
   /** Breaks ties. */
   readonly operationId: string;
+}
+
+/** The position of an operation. */
+export function pageKeyOf({ createdAt, operationId }: OperationInfo): PageKey {
+  return { createdAtMs: createdAt ? timestampMs(createdAt) : 0, operationId };
 }
 
 /** One line of a count. */

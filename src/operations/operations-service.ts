@@ -6,41 +6,35 @@ import {
   type OperationInfo,
   OperationStatus,
 } from "../../gen/longhaul/v1/operation_pb.ts";
-import {
-  CreateOperationRequestSchema,
-  type OperationFilter,
-  OperationFilterSchema,
-} from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { CreateOperationRequestSchema, type OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { CancellationCoordinator } from "../cancellation/cancellation-coordinator.ts";
 import type { CancellationToken } from "../cancellation/cancellation-token.ts";
 import { ProgressBridge } from "../progress/progress-bridge.ts";
 import type { ProgressUpdate } from "../progress/progress-update.ts";
+import { Admission } from "./admission.ts";
 import { BridgeSource } from "./bridge-source.ts";
 import type { CallOrigin } from "./call-origin.ts";
-import { cancelTracked } from "./cancel-operation.ts";
-import { existingOperation, type NewOperation, newStoredOperation } from "./create-operation.ts";
+import { cancelEach, cancelMatching } from "./cancel-many.ts";
+import { type CancelContext, cancelTracked } from "./cancel-operation.ts";
 import { CallError } from "./errors.ts";
-import { activeStatuses } from "./life-cycle.ts";
 import { operationError } from "./operation-errors.ts";
 import type { OperationControl, OperationExecutor, OperationRun } from "./operation-executor.ts";
-import { checkOperationId, quote } from "./operation-id.ts";
+import { checkOperationId } from "./operation-id.ts";
 import { infoOf, OperationRegistry, type TrackedOperation } from "./operation-registry.ts";
-import { hasEnded, msOf, seenAgain } from "./operation-snapshot.ts";
+import { hasEnded, seenAgain } from "./operation-snapshot.ts";
 import type { OperationSource } from "./operation-source.ts";
-import type { OperationCount, OperationStore, PageKey, StoredOperation } from "./operation-store.ts";
+import { type OperationCount, type OperationStore, pageKeyOf, type StoredOperation } from "./operation-store.ts";
 import type { OperationsOptions } from "./operations-options.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 import { pause } from "./pause.ts";
 import { type MetricsPage, type MetricsQuery, readMetrics } from "./read-metrics.ts";
 import { recoverOperations } from "./recover-operations.ts";
-import { checkCreateRequest, checkFilter, checkReason } from "./request-checks.ts";
+import { checkFilter, checkReason } from "./request-checks.ts";
 import { RunControl } from "./run-control.ts";
 import { Sweep } from "./sweep.ts";
 
 /** How much longer than one pull a Get waits for the state, in milliseconds; draining metrics may take longer. */
 const getMarginMs = 250;
-/** Operations cancelled at the same time by CancelOperations. */
-const cancelBatch = 1_000;
 
 /** What the service is made of. */
 export interface OperationsServiceParts {
@@ -73,10 +67,11 @@ export class OperationsService {
   readonly #parts: OperationsServiceParts;
   readonly #registry: OperationRegistry;
   readonly #runControl: RunControl;
+  readonly #cancelContext: CancelContext;
+  readonly #admission: Admission;
   readonly #sweep: Sweep;
   readonly #closed = new AbortController();
   readonly #unsubscribe: () => void;
-  #draining = false;
 
   constructor(parts: OperationsServiceParts) {
     const { store, coordinator, options, log } = parts;
@@ -84,8 +79,18 @@ export class OperationsService {
     this.#registry = new OperationRegistry(store, coordinator, options, this.#closed.signal);
     this.#runControl = new RunControl(this.#registry, coordinator, options.now, log, this.#closed.signal);
     this.control = this.#runControl;
+    this.#cancelContext = { registry: this.#registry, coordinator, now: options.now };
+    this.#admission = new Admission({
+      ...parts,
+      now: options.now,
+      registry: this.#registry,
+      control: this.control,
+      cancel: (tracked, reason) => cancelTracked(this.#cancelContext, tracked, reason, false),
+    });
     this.#sweep = new Sweep(this.#registry, store, options, log);
-    this.#unsubscribe = coordinator.onCancelAll((reason) => void this.#cancelEach(this.#local(), reason));
+    this.#unsubscribe = coordinator.onCancelAll(
+      (reason) => void cancelEach(this.#cancelContext, this.#local(), reason, log),
+    );
   }
 
   /** The operation types that can be created, sorted. */
@@ -109,6 +114,7 @@ export class OperationsService {
 
   /** Stops sweeping, answers all waiters and saves all progress. The store stays open. Safe to repeat. */
   async close(): Promise<void> {
+    this.#admission.close();
     this.#closed.abort();
     this.#unsubscribe();
     await this.#sweep.stop();
@@ -119,27 +125,12 @@ export class OperationsService {
     init: MessageInitShape<typeof CreateOperationRequestSchema>,
     { origin = { via: [] }, executor }: CreateOptions = {},
   ): Promise<OperationInfo> {
-    const request = create(CreateOperationRequestSchema, init);
-    checkCreateRequest(request);
-    const runs = executor ?? this.#executorFor(request.operationType);
-    await this.#checkParent(request.parentOperationId);
-    return this.#accept({ request, host: runs.host, attempt: 1, retryOf: "" }, runs, origin);
+    return this.#admission.create(create(CreateOperationRequestSchema, init), origin, executor);
   }
 
   /** Makes a new operation from one that FAILED or was CANCELLED, with attempt + 1. */
   async retryOperation(operationId: string, requestId = "", origin: CallOrigin = { via: [] }): Promise<OperationInfo> {
-    const found = await this.#find(operationId);
-    const { info, request } = "operation" in found ? found.operation.stored : found;
-    if (info.status !== OperationStatus.FAILED && info.status !== OperationStatus.CANCELLED) {
-      throw new CallError("OPERATION_NOT_RETRYABLE", `operation ${operationId} has neither failed nor been cancelled`, {
-        operationId,
-      });
-    }
-    const executor = this.#executorFor(info.operationType);
-    const again = create(CreateOperationRequestSchema, { ...request, operationId: "", requestId });
-    checkCreateRequest(again);
-    const attempt = info.attempt + 1;
-    return this.#accept({ request: again, host: executor.host, attempt, retryOf: operationId }, executor, origin);
+    return this.#admission.retry(operationId, requestId, origin);
   }
 
   /**
@@ -199,7 +190,7 @@ export class OperationsService {
     const last = page.at(-1);
     return {
       operations: page.map((info) => this.#newest(info)),
-      nextPageToken: stored.length > pageSize && last ? encodePageToken(pageKey(last), filter) : "",
+      nextPageToken: stored.length > pageSize && last ? encodePageToken(pageKeyOf(last), filter) : "",
     };
   }
 
@@ -217,7 +208,7 @@ export class OperationsService {
     checkReason(reason);
     const found = await this.#find(operationId);
     if ("operation" in found) {
-      await this.#cancel(found, reason, force);
+      await cancelTracked(this.#cancelContext, found, reason, force);
     }
     return this.#answer(found);
   }
@@ -226,30 +217,7 @@ export class OperationsService {
   async cancelOperations(filter: OperationFilter, reason: string): Promise<string[]> {
     checkReason(reason);
     checkFilter(filter);
-    const statuses = filter.statuses.filter((status) => activeStatuses.includes(status));
-    const active = create(OperationFilterSchema, {
-      ...filter,
-      statuses: statuses.length > 0 ? statuses : [...activeStatuses],
-    });
-    const cancelled: string[] = [];
-    for (let after: PageKey | undefined; filter.statuses.length === 0 || statuses.length > 0; ) {
-      const page = await this.#parts.store.list(active, after, cancelBatch);
-      await Promise.all(
-        page.map(async ({ operationId }) => {
-          const tracked = this.#registry.active(operationId);
-          if (tracked) {
-            cancelled.push(operationId);
-            await this.#cancel(tracked, reason, false);
-          }
-        }),
-      );
-      const last = page.at(-1);
-      if (page.length < cancelBatch || !last) {
-        break;
-      }
-      after = pageKey(last);
-    }
-    return cancelled;
+    return cancelMatching(this.#cancelContext, this.#parts.store, filter, reason);
   }
 
   /** Removes the record of an operation that has ended. */
@@ -324,65 +292,19 @@ export class OperationsService {
    * when that has ended or `timeoutMs` have passed. What waits for its turn stays PENDING in the store.
    */
   async drain(reason: string, timeoutMs: number): Promise<void> {
-    this.#draining = true;
+    this.#admission.close();
     const running = this.#local().filter(
       ({ operation }) =>
         operation.info.status === OperationStatus.RUNNING &&
         operation.executor?.recover(operation.stored).outcome !== "restartable",
     );
-    await this.#cancelEach(running, reason);
+    await cancelEach(this.#cancelContext, running, reason, this.#parts.log);
     await Promise.all(running.map(({ watch }) => watch.waitUntil(() => false, timeoutMs)));
   }
 
   /** Refreshes everything, saves progress and removes what has expired, now instead of at the next beat. */
   sweep(): Promise<void> {
     return this.#sweep.run();
-  }
-
-  async #accept(wanted: NewOperation, executor: OperationExecutor, origin: CallOrigin): Promise<OperationInfo> {
-    const { store, coordinator, options } = this.#parts;
-    if (this.#draining || this.#closed.signal.aborted) {
-      throw new CallError("SHUTTING_DOWN", "the server is stopping; nothing was created", { retryAfterMs: 1_000 });
-    }
-    const stored = newStoredOperation(wanted, options.now());
-    const outcome = await store.create(stored);
-    if (!outcome.created) {
-      const existing = existingOperation(stored, outcome);
-      return this.#newest(existing.info);
-    }
-    const tracked = this.#registry.track(stored, { cursor: 0, summary: new Uint8Array() }, origin);
-    tracked.operation.executor = executor;
-    const token = coordinator.tokenFor(stored.info.operationId);
-    if (token.isCancelled()) {
-      await this.#cancel(tracked, token.reason ?? "everything was cancelled", false);
-    } else {
-      executor.dispatch(stored, this.control, { origin, again: false });
-    }
-    return tracked.operation.info;
-  }
-
-  #executorFor(operationType: string): OperationExecutor {
-    const executor = this.#parts.executors.get(operationType);
-    if (executor) {
-      return executor;
-    }
-    const types = this.operationTypes;
-    const description = `${quote(operationType)} is not served here; the types are ${types.join(", ") || "none"}`;
-    throw new CallError("UNKNOWN_OPERATION_TYPE", `operation_type: ${description}`, {
-      violations: [{ field: "operation_type", description }],
-    });
-  }
-
-  async #checkParent(parentOperationId: string): Promise<void> {
-    if (parentOperationId === "") {
-      return;
-    }
-    const parent = infoOf(await this.#find(parentOperationId, "parent_operation_id"));
-    if (hasEnded(parent) || parent.cancellation) {
-      throw new CallError("PARENT_ENDED", `parent ${parentOperationId} has ended or is being cancelled`, {
-        operationId: parentOperationId,
-      });
-    }
   }
 
   #find(operationId: string, field?: string): Promise<TrackedOperation | StoredOperation> {
@@ -416,25 +338,7 @@ export class OperationsService {
     return this.#registry.active(stored.operationId)?.operation.info ?? stored;
   }
 
-  #cancel(tracked: TrackedOperation, reason: string, force: boolean): Promise<void> {
-    const { coordinator, options } = this.#parts;
-    return cancelTracked({ registry: this.#registry, coordinator, now: options.now }, tracked, reason, force);
-  }
-
   #local(): TrackedOperation[] {
     return [...this.#registry.tracked].filter(({ operation }) => operation.info.host === "");
   }
-
-  async #cancelEach(operations: readonly TrackedOperation[], reason: string): Promise<void> {
-    const results = await Promise.allSettled(operations.map((tracked) => this.#cancel(tracked, reason, false)));
-    for (const result of results) {
-      if (result.status === "rejected") {
-        this.#parts.log.error({ err: result.reason }, "a cancellation could not be stored");
-      }
-    }
-  }
-}
-
-function pageKey(info: OperationInfo): PageKey {
-  return { createdAtMs: msOf(info.createdAt) ?? 0, operationId: info.operationId };
 }

@@ -8,6 +8,9 @@ export interface RunSoFar {
   readonly earlierRunMs?: number;
 }
 
+/** Ten years: nothing runs that long, and the protocol's Duration ends at 10,000. */
+const longestEstimateMs = 10 * 366 * 24 * 3_600_000;
+
 /**
  * Time to the end of a run, in milliseconds; undefined when there is nothing to estimate from.
  *
@@ -24,8 +27,13 @@ export function estimateRemainingMs({ percentage, elapsedMs, earlierRunMs }: Run
   const elapsed = Math.max(elapsedMs, 0);
   if (!Number.isFinite(done) || !Number.isFinite(elapsed)) return undefined;
   if (earlierRunMs === undefined || !Number.isFinite(earlierRunMs)) {
-    return done === 0 ? undefined : (elapsed * (1 - done)) / done;
+    return sensible((elapsed * (1 - done)) / done);
   }
   if (done === 0) return Math.max(earlierRunMs - elapsed, 0);
-  return (1 - done) * (elapsed + (1 - done) * Math.max(earlierRunMs, 0));
+  return sensible((1 - done) * (elapsed + (1 - done) * Math.max(earlierRunMs, 0)));
+}
+
+/** What a run that has hardly begun extrapolates to is no estimate. */
+function sensible(remainingMs: number): number | undefined {
+  return remainingMs <= longestEstimateMs ? remainingMs : undefined;
 }

@@ -22,6 +22,11 @@ describe("estimateRemainingMs", () => {
     expect(estimateRemainingMs({ percentage: Number.NaN, elapsedMs: 10_000, earlierRunMs: 5 })).toBeUndefined();
   });
 
+  test("what would take longer than ten years is no estimate", () => {
+    expect(estimateRemainingMs({ percentage: 2.5e-322, elapsedMs: 10_000 })).toBeUndefined();
+    expect(estimateRemainingMs({ percentage: 50, elapsedMs: 1e14, earlierRunMs: 1 })).toBeUndefined();
+  });
+
   test("a run at the end has nothing left", () => {
     expect(estimateRemainingMs({ percentage: 100, elapsedMs: 10_000, earlierRunMs: 60_000 })).toBe(0);
     expect(estimateRemainingMs({ percentage: 120, elapsedMs: 10_000 })).toBe(0);
