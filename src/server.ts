@@ -91,7 +91,8 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       interceptors: [createEdgeInterceptor(instanceId, config.maxHops, log)],
       readMaxBytes: config.maxMessageBytes,
       writeMaxBytes: config.maxMessageBytes,
-      jsonOptions: { registry: anyTypes },
+      // An unknown field is a misspelt one: a filter without its condition would match everything.
+      jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
     });
     undo.defer(() => operations.close());
     await operations.start();
@@ -108,6 +109,9 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       await operations.drain("the server is stopping", config.shutdownGraceMs * drainShare);
       // Waiters are answered before the connections go.
       await operations.close();
+      for (const orchestrator of orchestrators) {
+        orchestrator.close();
+      }
     });
     const url = `http://${config.listenHost.includes(":") ? `[${config.listenHost}]` : config.listenHost}:${listener.port}`;
     let stopped: Promise<void> | undefined;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Logger } from "pino";
 import type {
   DispatchCircumstances,
@@ -29,11 +30,14 @@ export interface LocalExecutorOptions {
 export class LocalExecutor {
   readonly #options: LocalExecutorOptions;
   readonly #queue = new Map<string, LocalRun>();
+  readonly #closed = new AbortController();
   #running = 0;
   #stopped = false;
 
   constructor(options: LocalExecutorOptions) {
     this.#options = options;
+    // Every worker thread listens.
+    setMaxListeners(0, this.#closed.signal);
   }
 
   /** The executor of operations that run as defined. All of them share this executor's queue and limit. */
@@ -42,7 +46,8 @@ export class LocalExecutor {
       host: "",
       dispatch: (stored: StoredOperation, control: OperationControl, _: DispatchCircumstances) => {
         const { cancellationGraceMs, log } = this.#options;
-        this.#queue.set(stored.info.operationId, { stored, definition, control, cancellationGraceMs, log });
+        const { signal: closed } = this.#closed;
+        this.#queue.set(stored.info.operationId, { stored, definition, control, cancellationGraceMs, closed, log });
         this.#runNext();
       },
       withdraw: (operationId) => this.#queue.delete(operationId),
@@ -53,6 +58,12 @@ export class LocalExecutor {
   /** Begins no more operations; those that wait stay PENDING in the store. */
   stop(): void {
     this.#stopped = true;
+  }
+
+  /** Terminates the worker threads that still run, without a word to the registry. Call it once that is closed. */
+  close(): void {
+    this.stop();
+    this.#closed.abort();
   }
 
   #runNext(): void {

@@ -15,6 +15,8 @@ export interface LocalRun {
   readonly control: OperationControl;
   /** How long cancelled work may take to stop before a worker thread is terminated, in milliseconds. */
   readonly cancellationGraceMs: number;
+  /** Aborts when the process stops caring: what still runs is cut off, and a restart settles what becomes of it. */
+  readonly closed: AbortSignal;
   readonly log: Logger;
 }
 

@@ -78,6 +78,11 @@ export abstract class ServiceOrchestrator {
     this.#executor?.stop();
   }
 
+  /** Terminates the worker threads that still run. For servers that have stopped. */
+  close(): void {
+    this.#executor?.close();
+  }
+
   /**
    * Starts an operation and answers it once it is stored, long before it ends. The work is `operationFunc` or
    * `workerModule`; without either, the one `operations` has for the type. Where the type is routed to a host, the

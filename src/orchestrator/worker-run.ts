@@ -19,7 +19,8 @@ const entry = new URL(`./worker-entry${extname(import.meta.url)}`, import.meta.u
  *
  * I1 The thread is told of a cancellation through the shared memory, so synchronous code sees it.
  * I2 A thread that has not stopped `cancellationGraceMs` after that is terminated, and the operation says `forced`.
- * I3 The bridge is closed only after the operation's end is stored, or the thread could lose records.
+ * I3 A thread that runs when the registry has closed is terminated without a word: a restart settles the operation.
+ * I4 The bridge is closed only after the operation's end is stored, or the thread could lose records.
  */
 class WorkerRun {
   readonly #run: LocalRun;
@@ -45,16 +46,21 @@ class WorkerRun {
   }
 
   async execute(moduleUrl: URL): Promise<void> {
-    const { stored, control } = this.#run;
+    const { stored, control, closed } = this.#run;
     const { operationId } = stored.info;
     const ended = new AbortController();
     void drainWhenCrowded(this.#run, this.#bridge, ended.signal);
     const token = control.tokenFor(operationId);
     void token.waitForCancellation().then((reason) => this.#cancel(reason, false));
+    const terminate = () => this.#terminate();
+    closed.addEventListener("abort", terminate, { once: true });
     const outcome = await this.#work(moduleUrl);
+    closed.removeEventListener("abort", terminate);
     clearTimeout(this.#grace);
     ended.abort();
-    await control.finish(operationId, outcome);
+    if (!closed.aborted) {
+      await control.finish(operationId, outcome);
+    }
   }
 
   #work(moduleUrl: URL): Promise<OperationOutcome> {
