@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test, vi } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { OperationDefinition, OperationFunc } from "../../src/orchestrator/operation-context.ts";
@@ -99,6 +100,32 @@ describe("a cancellation through a gateway", { timeout: 30_000 }, () => {
     const ended = await operationIn(client, work.operationId, CANCELLED);
     expect(ended.cancellation?.requestedAt).toEqual(operation?.cancellation?.requestedAt);
     expect(ended.cancellation).toMatchObject({ deliveredAt: expect.anything(), acknowledgedAt: expect.anything() });
+  });
+
+  test("a cancel that is lost on the way is sent again until the host has it", async () => {
+    let cancelled = false;
+    let failures = 2;
+    const host = await startScriptedHost({
+      createOperation: ({ operationId }) => ({ operation: { operationId, status: RUNNING } }),
+      getOperation: ({ operationId }) => ({ operation: { operationId, status: cancelled ? CANCELLED : RUNNING } }),
+      cancelOperation: ({ operationId }) => {
+        if (failures-- > 0) {
+          throw new ConnectError("lost", Code.Unavailable);
+        }
+        cancelled = true;
+        return { operation: { operationId, status: CANCELLED } };
+      },
+    });
+    const { client } = await startTestServer({ settings: { routes: { work: host.url } } });
+    const operationId = await createWork(client);
+    await operationIn(client, operationId, RUNNING);
+
+    const { operation } = await client.cancelOperation({ operationId, reason: "enough" });
+    expect(operation).toMatchObject({ status: RUNNING, cancellation: { reason: "enough" } });
+    expect(operation?.cancellation?.deliveredAt).toBeUndefined();
+    const ended = await operationIn(client, operationId, CANCELLED);
+    expect(ended.cancellation).toMatchObject({ deliveredAt: expect.anything(), acknowledgedAt: expect.anything() });
+    expect(host.calls("CancelOperation")).toBe(3);
   });
 
   test("a cancel outlives the gateway that accepted it and is delivered by the next one", async () => {
