@@ -33,6 +33,8 @@ const headersTimeoutMs = 10_000;
 const requestTimeoutMs = 30_000;
 /** How long an HTTP/2 connection may be silent; a client that polls keeps it open. */
 const idleTimeoutMs = 5 * 60_000;
+/** Time between two looks for idle HTTP/1.1 connections while closing, in milliseconds. */
+const idleCheckMs = 50;
 
 /**
  * Listens on one plaintext port for HTTP/1.1 and HTTP/2 with prior knowledge.
@@ -53,6 +55,7 @@ export async function listen(handler: RequestHandler, options: ListenerOptions):
     handler,
   );
   const sockets = new Set<Socket>();
+  const undecided = new Set<Socket>();
   const sessions = new Set<http2.ServerHttp2Session>();
   http2Server.on("session", (session) => {
     sessions.add(session);
@@ -61,22 +64,32 @@ export async function listen(handler: RequestHandler, options: ListenerOptions):
     // The session ends by itself; without a listener the error would end the process.
     session.on("error", () => {});
   });
-  takeConnections(http1Server, http2Server, sockets);
+  takeConnections(http1Server, http2Server, sockets, undecided);
   await bind(http1Server, options);
   const { port } = http1Server.address() as AddressInfo;
-  return { port, close: (graceMs) => close(http1Server, sessions, sockets, graceMs) };
+  return { port, close: (graceMs) => close(http1Server, sessions, sockets, undecided, graceMs) };
 }
 
 /** Takes every new connection from the HTTP/1.1 server and gives it to the server of its protocol. */
-function takeConnections(http1Server: http.Server, http2Server: http2.Http2Server, sockets: Set<Socket>): void {
+function takeConnections(
+  http1Server: http.Server,
+  http2Server: http2.Http2Server,
+  sockets: Set<Socket>,
+  undecided: Set<Socket>,
+): void {
   const serveHttp1 = http1Server.listeners("connection") as ((socket: Socket) => void)[];
   http1Server.removeAllListeners("connection");
   http1Server.on("connection", (socket: Socket) => {
     sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+    undecided.add(socket);
+    socket.once("close", () => {
+      sockets.delete(socket);
+      undecided.delete(socket);
+    });
     // Answers are small and awaited; with Nagle's algorithm they would wait for the peer's delayed ACK.
     socket.setNoDelay(true);
     peek(socket, (isHttp2) => {
+      undecided.delete(socket);
       if (isHttp2) {
         http2Server.emit("connection", socket);
       } else {
@@ -90,7 +103,8 @@ function takeConnections(http1Server: http.Server, http2Server: http2.Http2Serve
 
 /** Looks at the first bytes of a connection without consuming them. A client that sends nothing is cut off. */
 function peek(socket: Socket, decided: (isHttp2: boolean) => void): void {
-  const timer = setTimeout(() => socket.destroy(), headersTimeoutMs).unref();
+  const leave = () => socket.destroy();
+  const timer = setTimeout(leave, headersTimeoutMs).unref();
   const ignore = () => {};
   let seen = Buffer.alloc(0);
   const look = () => {
@@ -106,11 +120,14 @@ function peek(socket: Socket, decided: (isHttp2: boolean) => void): void {
     }
     clearTimeout(timer);
     socket.off("readable", look);
+    socket.off("end", leave);
     socket.off("error", ignore);
     socket.unshift(seen);
     decided(mayBeHttp2);
   };
   socket.on("error", ignore);
+  // The sockets of an http.Server stay half open when the client ends.
+  socket.once("end", leave);
   socket.once("close", () => clearTimeout(timer));
   socket.on("readable", look);
 }
@@ -130,12 +147,19 @@ async function close(
   server: http.Server,
   sessions: ReadonlySet<http2.ServerHttp2Session>,
   sockets: ReadonlySet<Socket>,
+  undecided: ReadonlySet<Socket>,
   graceMs: number,
 ): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
+  // A keep-alive connection whose last call ends meanwhile is idle then, and nobody else would end it.
+  const idleCheck = setInterval(() => server.closeIdleConnections(), idleCheckMs);
   for (const session of sessions) {
     session.close();
+  }
+  // Neither server knows of connections that have not said which one they want.
+  for (const socket of undecided) {
+    socket.destroy();
   }
   const cutOff = setTimeout(() => {
     for (const socket of sockets) {
@@ -143,5 +167,6 @@ async function close(
     }
   }, graceMs);
   await closed;
+  clearInterval(idleCheck);
   clearTimeout(cutOff);
 }
