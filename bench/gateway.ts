@@ -11,8 +11,8 @@ import {
   ServiceOrchestrator,
   startServer,
 } from "longhaul";
+import { fastest } from "./fastest.ts";
 
-const rounds = 5;
 const callsPerRound = 400;
 const cachedGetsPerRound = 100_000;
 
@@ -63,23 +63,11 @@ export async function benchGateway(): Promise<GatewayTimings> {
 async function measure(gateway: Server, client: PollingClient): Promise<GatewayTimings> {
   const operation = await client.create({ operationType: "training" });
   const operationId = operation?.operationId ?? "";
-  const cached = await fastest(cachedGetsPerRound, () => gateway.operations.getOperation(operationId));
-  const hit = await fastest(callsPerRound, () => client.rpc.getOperation({ operationId }));
-  const miss = await fastest(callsPerRound, () =>
-    client.rpc.getOperation({ operationId, maxStaleness: { seconds: 0n, nanos: 0 } }),
-  );
+  const [cached = 0] = await fastest(cachedGetsPerRound, [() => gateway.operations.getOperation(operationId)]);
+  const maxStaleness = { seconds: 0n, nanos: 0 };
+  const [hit = 0, miss = 0] = await fastest(callsPerRound, [
+    () => client.rpc.getOperation({ operationId }),
+    () => client.rpc.getOperation({ operationId, maxStaleness }),
+  ]);
   return { cachedGetsPerSecond: 1e6 / cached, hitMicroseconds: hit, missMicroseconds: miss };
-}
-
-/** Microseconds a call takes, in the fastest of some rounds: noise only ever adds. */
-async function fastest(calls: number, call: () => Promise<unknown>): Promise<number> {
-  let best = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < rounds; round++) {
-    const startedMs = performance.now();
-    for (let done = 0; done < calls; done++) {
-      await call();
-    }
-    best = Math.min(best, ((performance.now() - startedMs) * 1_000) / calls);
-  }
-  return best;
 }

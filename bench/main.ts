@@ -1,14 +1,15 @@
 import { cpus } from "node:os";
 import { benchBridge } from "./bridge.ts";
 import { benchGateway } from "./gateway.ts";
-import { benchMetricsTail, benchStore } from "./store.ts";
+import { benchMetricsTail } from "./metrics.ts";
+import { benchStore } from "./store.ts";
 
 // Prints what the hot paths cost on this machine, measured in this run. Ratios carry over to other machines, single
 // figures do not.
 
 function row(name: string, value: number, unit: string): void {
   const digits = value >= 100 ? 0 : 2;
-  process.stdout.write(`${name.padEnd(62)} ${value.toFixed(digits).padStart(10)} ${unit}\n`);
+  process.stdout.write(`${name.padEnd(64)} ${value.toFixed(digits).padStart(10)} ${unit}\n`);
 }
 
 process.stdout.write(`Node.js ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown processor"}\n\n`);

@@ -47,31 +47,6 @@ export function benchStore(): Promise<{ name: string; perSecond: number }[]> {
   });
 }
 
-/** How long it takes to read the last 10 records of runs of different lengths. */
-export function benchMetricsTail(): Promise<{ name: string; microseconds: number }[]> {
-  const reads = 2_000;
-  return withStore(async (store) => {
-    const results: { name: string; microseconds: number }[] = [];
-    for (const length of [1_000, 1_000_000]) {
-      const operationId = `op_training_20250120_093000_l${length}`;
-      await store.create(newOperation(operationId));
-      for (let from = 1; from <= length; from += 1_000) {
-        await store.appendMetrics(operationId, newRecords(from, 1_000), new Uint8Array(64));
-      }
-      const { perSecond } = await rate("", reads, async () => {
-        for (let read = 0; read < reads; read++) {
-          await store.readMetrics(operationId, length - 10, 10);
-        }
-      });
-      results.push({
-        name: `last 10 of ${length.toLocaleString("en")} metric records`,
-        microseconds: 1_000_000 / perSecond,
-      });
-    }
-    return results;
-  });
-}
-
 async function withStore<T>(body: (store: OperationStore) => Promise<T>): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), "longhaul-bench-"));
   try {
