@@ -24,7 +24,7 @@ export interface OperationSource {
   readonly waitForChange?: (signal: AbortSignal) => Promise<void>;
   /** The writing end, when the work may write its progress through the registry. Unset for hosts and worker threads. */
   readonly writer?: ProgressWriter;
-  /** Frees what the source holds. Called once, after the operation's terminal status is stored. */
+  /** Frees what the source holds, once the operation has ended or turns out not to begin. Safe to repeat. */
   close(): void;
 }
 
