@@ -14,6 +14,9 @@ import type { WorkerEnd, WorkerStart } from "./worker-protocol.ts";
 /** The entry has the ending of this file: .ts when run from source, .js when built. */
 const entry = new URL(`./worker-entry${extname(import.meta.url)}`, import.meta.url);
 
+/** How long a thread may take to end after its work has, in milliseconds. */
+const lingerMs = 1_000;
+
 /**
  * One operation in a worker thread of its own.
  *
@@ -84,8 +87,8 @@ class WorkerRun {
           log.warn({ operationId, stack: outcome.stack }, `operation failed: ${outcome.message}`);
         }
         resolve(operationOutcome(outcome, result && fromBinary(AnySchema, result)));
-        // What the work left running must not outlive it.
-        void worker.terminate();
+        // A thread ends best by itself; what the work left running must not outlive it all the same.
+        setTimeout(() => void worker.terminate(), lingerMs).unref();
       });
       worker.once("error", (error) => {
         log.warn({ operationId, err: error }, "operation failed: its worker thread threw");
