@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import * as http from "node:http";
 import * as http2 from "node:http2";
-import { connect, type Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
@@ -22,6 +21,9 @@ import { startTestServer } from "../support/test-server.ts";
 import { TestServices } from "../support/test-services.ts";
 
 const { CANCELLED, COMPLETED, RUNNING } = OperationStatus;
+
+import { rawConnection } from "../support/raw-connection.ts";
+
 const path = "/longhaul.v1.OperationsService";
 const hold = { operationType: "training", metadata: { parameters: { hold: true } } };
 const mebibyte = 2 ** 20;
@@ -34,16 +36,6 @@ function h2c(url: string): http2.ClientHttp2Session {
   session.on("error", () => {});
   onTestFinished(() => session.destroy());
   return session;
-}
-
-async function rawConnection(port: number): Promise<Socket> {
-  const socket = connect(port, "127.0.0.1");
-  socket.on("error", () => {});
-  onTestFinished(() => {
-    socket.destroy();
-  });
-  await once(socket, "connect");
-  return socket;
 }
 
 describe("one port answers", () => {

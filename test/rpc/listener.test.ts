@@ -1,9 +1,9 @@
 import { once } from "node:events";
 import type * as http from "node:http";
 import * as http2 from "node:http2";
-import { connect, type Socket } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type Listener, listen, type RequestHandler } from "../../src/rpc/listener.ts";
+import { rawConnection } from "../support/raw-connection.ts";
 
 const options = { host: "127.0.0.1", port: 0, maxConcurrentStreams: 8 };
 
@@ -16,16 +16,6 @@ async function listening(handler: RequestHandler = tellVersion): Promise<Listene
   const listener = await listen(handler, options);
   onTestFinished(() => listener.close(0));
   return listener;
-}
-
-async function open(port: number): Promise<Socket> {
-  const socket = connect(port, "127.0.0.1");
-  socket.on("error", () => {});
-  onTestFinished(() => {
-    socket.destroy();
-  });
-  await once(socket, "connect");
-  return socket;
 }
 
 async function over1(port: number): Promise<string> {
@@ -49,14 +39,14 @@ describe("the first bytes decide", () => {
 
   test("also when they come one by one", async () => {
     const { port } = await listening();
-    const socket = await open(port);
+    const socket = await rawConnection(port);
     const answer = once(socket, "data");
     for (const byte of "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n") {
       socket.write(byte);
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 200 OK/);
-    const preface = await open(port);
+    const preface = await rawConnection(port);
     const settings = once(preface, "data");
     for (const byte of Buffer.concat([
       Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
@@ -77,7 +67,7 @@ describe("the first bytes decide", () => {
       "PUT\r\n\r\n",
       "\x16\x03\x01\x02\x00",
     ]) {
-      const socket = await open(port);
+      const socket = await rawConnection(port);
       socket.resume();
       const closed = once(socket, "close");
       socket.end(nonsense);
@@ -90,7 +80,7 @@ describe("the first bytes decide", () => {
   test("and clients that leave before they are through do no harm", async () => {
     const { port } = await listening();
     for (const bytes of ["", "P", "PRI", "PRI * HTTP/2.0\r\n\r\n", "GET / HT"]) {
-      const socket = await open(port);
+      const socket = await rawConnection(port);
       socket.write(bytes);
       socket.resetAndDestroy();
     }
@@ -112,7 +102,7 @@ describe("closing", () => {
       waiting.push(() => (response as http.ServerResponse).end("answered"));
     });
     const { port } = listener;
-    const silent = await open(port);
+    const silent = await rawConnection(port);
     const [first, second] = [over1(port), over2(port)];
     await expect.poll(() => waiting.length).toBe(2);
     const closed = listener.close(60_000);
@@ -127,7 +117,7 @@ describe("closing", () => {
   test("cuts off what is still open after the grace period", async () => {
     const listener = await listening(() => {});
     const { port } = listener;
-    const sockets = await Promise.all([open(port), open(port), open(port)]);
+    const sockets = await Promise.all([rawConnection(port), rawConnection(port), rawConnection(port)]);
     sockets[1]?.write("PRI");
     const call = over1(port).then(
       () => "answered",
@@ -141,7 +131,7 @@ describe("closing", () => {
     await listener.close(50);
     expect(await call).toBe("cut off");
     await expect.poll(() => stream.closed || stream.destroyed).toBe(true);
-    await expect(open(port)).rejects.toThrow("ECONNREFUSED");
+    await expect(rawConnection(port)).rejects.toThrow("ECONNREFUSED");
   });
 
   test("is safe to repeat", async () => {
