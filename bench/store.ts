@@ -10,6 +10,8 @@ import { encodeMetric } from "../src/progress/metric-codec.ts";
 import type { MetricRecord } from "../src/progress/metric-record.ts";
 import { openSqliteStore } from "../src/store/sqlite-store.ts";
 
+const owner = "server-1";
+
 /**
  * How many operations per second the SQLite store makes durable one after the other and many at once, how many it
  * finds, and how many metric records it appends in batches of 1,000. On the disk of the temporary directory.
@@ -40,7 +42,8 @@ export function benchStore(): Promise<{ name: string; perSecond: number }[]> {
       }),
       await rate("metric records appended, 1,000 at once", batches.length * 1_000, async () => {
         for (const batch of batches) {
-          await store.appendMetrics("op_training_20250120_093000_s0", batch, summary);
+          const operationId = "op_training_20250120_093000_s0";
+          await store.appendMetrics({ operationId, owner, records: batch, summary });
         }
       }),
     ];
@@ -89,6 +92,7 @@ function newOperation(operationId: string): StoredOperation {
     request: create(CreateOperationRequestSchema, { operationType: "training", requestId: operationId, metadata }),
     payloadHash: "k7ZbYtWmT1oQ0m5m8R9xq3s2v1u0",
     dispatched: false,
+    owner,
   };
 }
 

@@ -36,6 +36,7 @@ const useHostPattern = /^USE_([A-Z][A-Z0-9_]*)_HOST_SERVICE$/;
 /** A timer that is set for longer fires at once. */
 const longestTimerMs = 2 ** 31 - 1;
 const longestRetentionMs = 10 * 366 * 86_400_000;
+const databaseUrlForm = "a URL like postgres://user:password@127.0.0.1:5432/longhaul";
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
 
 /** Resolves the configuration, once, at the start. Throws a ConfigError that names everything that is wrong. */
@@ -90,14 +91,19 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function parse(kind: SettingKind, value: unknown, name: string, problems: string[]): string | number | undefined {
-  const refuse = (expected: string): undefined => {
-    problems.push(`${name} is ${JSON.stringify(value)}; it must be ${expected}`);
+  const refuse = (expected: string, shown = JSON.stringify(value)): undefined => {
+    problems.push(`${name} is ${shown}; it must be ${expected}`);
   };
   switch (kind) {
     case "text":
       return typeof value === "string" ? value : refuse("a text");
     case "url":
       return typeof value === "string" && isServerUrl(value) ? value : refuse("a URL like http://127.0.0.1:50051");
+    case "databaseUrl":
+      // Not repeated in the message: it may hold a password.
+      return typeof value === "string" && isDatabaseUrl(value)
+        ? value
+        : refuse(databaseUrlForm, "not a URL of that kind");
     case "logLevel":
       return typeof value === "string" && logLevels.includes(value) ? value : refuse(`one of ${logLevels.join(", ")}`);
     case "port":
@@ -124,6 +130,11 @@ function wholeNumber(value: unknown, least: number, most: number): number | unde
 function isServerUrl(text: string): boolean {
   const url = URL.parse(text);
   return url !== null && (url.protocol === "http:" || url.protocol === "https:") && url.hostname !== "";
+}
+
+function isDatabaseUrl(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && /^postgres(ql)?:$/.test(url.protocol) && url.pathname.length > 1;
 }
 
 function refuseUnknown(
@@ -196,10 +207,11 @@ function resolveRoutes(
 
 function withoutPassword(text: string): string {
   const url = new URL(text);
-  if (url.password === "" && url.username === "") {
+  if (url.password === "" && url.username === "" && !url.searchParams.has("password")) {
     return text;
   }
   url.username = "***";
   url.password = "";
+  url.searchParams.delete("password");
   return url.href;
 }

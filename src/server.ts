@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_google_protobuf_struct, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
@@ -9,15 +10,20 @@ import { file_longhaul_v1_operation } from "../gen/longhaul/v1/operation_pb.ts";
 import { OperationsService as OperationsServiceDesc } from "../gen/longhaul/v1/operations_service_pb.ts";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
 import type { Config } from "./config.ts";
-import { HostPool } from "./hosts/host-pool.ts";
+import { HostPool, type HostPoolOptions } from "./hosts/host-pool.ts";
 import type { OperationExecutor } from "./operations/operation-executor.ts";
 import { OperationsService } from "./operations/operations-service.ts";
+import { soleStanding } from "./operations/standing.ts";
 import { loadServices } from "./orchestrator/load-services.ts";
 import type { ServiceOrchestrator } from "./orchestrator/service-orchestrator.ts";
+import type { InstanceStore } from "./replicas/instance-store.ts";
+import { Membership } from "./replicas/membership.ts";
+import { PeerLinks } from "./replicas/peer-links.ts";
 import { createEdgeInterceptor } from "./rpc/edge-interceptor.ts";
-import { listen } from "./rpc/listener.ts";
+import { createEntrance } from "./rpc/entrance.ts";
+import { type Listener, listen } from "./rpc/listener.ts";
 import { createOperationsHandlers } from "./rpc/operations-handlers.ts";
-import { openSqliteStore } from "./store/sqlite-store.ts";
+import { openStore } from "./store/open-store.ts";
 
 /** What a server may be given beside its configuration. */
 export interface ServerParts {
@@ -42,6 +48,8 @@ export interface Server {
 
 /** Part of the shutdown grace that running operations get to stop; the rest is for connections. */
 const drainShare = 0.75;
+/** Addresses that mean every one of the machine's. */
+const isWildcard = /^(0\.0\.0\.0|::|\*)$/;
 
 /** Types that travel in a google.protobuf.Any and so must be known for JSON. */
 const anyTypes = createRegistry(
@@ -57,51 +65,68 @@ const anyTypes = createRegistry(
  * them. Rejects with an Error that names what is wrong, and leaves nothing open then.
  */
 export async function startServer(config: Config, parts: ServerParts = {}): Promise<Server> {
-  const { now = Date.now, log = pino({ level: config.logLevel }, pino.destination(2)) } = parts;
+  const { log = pino({ level: config.logLevel }, pino.destination(2)) } = parts;
   const orchestrators = parts.orchestrators ?? (config.services ? await loadServices(config.services) : []);
   const undo = new AsyncDisposableStack();
   try {
-    const store = await openSqliteStore(`${config.dataDir}/longhaul.sqlite`);
+    const { store, instances } = await openStore(config, (reason) => tellTrouble(log, reason));
     undo.defer(() => store.close());
     const coordinator = new CancellationCoordinator();
     undo.defer(() => coordinator.close());
-    const instanceId = randomUUID();
-    const hosts = new HostPool({
-      instanceId,
+    const serverId = randomUUID();
+    const calls: HostPoolOptions = {
+      serverId,
       callTimeoutMs: config.pullTimeoutMs,
       backoff: { firstMs: config.dispatchBackoffMs, maximumMs: config.dispatchBackoffMaxMs },
-    });
+    };
+    const hosts = new HostPool(calls);
     undo.defer(() => hosts.close());
     const executors = executorsByType(config, orchestrators, hosts, log);
-    const operations = new OperationsService({
-      store,
-      coordinator,
-      executors,
-      executorForHost: (url) => hosts.executor(url),
-      log,
-      options: { ...config, now },
-    });
-    const routedTypes = new Set(config.routes.map(({ operationType }) => operationType));
-    for (const orchestrator of orchestrators) {
-      orchestrator.bind({ operations, routedTypes });
-    }
-    const handler = connectNodeAdapter({
-      routes: (router) =>
-        router.service(OperationsServiceDesc, createOperationsHandlers(operations, config.cacheTtlMs)),
-      interceptors: [createEdgeInterceptor(instanceId, config.maxHops, log)],
-      readMaxBytes: config.maxMessageBytes,
-      writeMaxBytes: config.maxMessageBytes,
-      // An unknown field is a misspelt one: a filter without its condition would match everything.
-      jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
-    });
-    undo.defer(() => operations.close());
-    await operations.start();
-    const listener = await listen(handler, {
+    const entrance = createEntrance();
+    const listener = await listen(entrance.handler, {
       host: config.listenHost,
       port: config.port,
       maxConcurrentStreams: config.maxConcurrentStreams,
     });
     undo.defer(() => listener.close(config.shutdownGraceMs * (1 - drainShare)));
+    const url = serverUrl(config.listenHost, listener.port);
+    const membership = instances && createMembership({ config, parts, instances, calls, executors, listener, log });
+    if (membership) {
+      await membership.enter();
+      undo.defer(() => membership.leave());
+    }
+    const now = membership ? () => membership.now() : (parts.now ?? Date.now);
+    const operations = new OperationsService({
+      store,
+      standing: membership ?? soleStanding(serverId),
+      coordinator,
+      executors,
+      executorForHost: (hostUrl) => hosts.executor(hostUrl),
+      log,
+      options: { ...config, now },
+    });
+    undo.defer(() => operations.close());
+    const routedTypes = new Set(config.routes.map(({ operationType }) => operationType));
+    for (const orchestrator of orchestrators) {
+      orchestrator.bind({ operations, routedTypes });
+    }
+    membership?.start({
+      renewed: () => operations.succession.takeRequests(),
+      struckOff: () => operations.abandon(),
+      othersGone: () => operations.succession.othersGone(),
+    });
+    await operations.start();
+    entrance.open(
+      connectNodeAdapter({
+        routes: (router) =>
+          router.service(OperationsServiceDesc, createOperationsHandlers(operations, config.cacheTtlMs)),
+        interceptors: [createEdgeInterceptor(serverId, config.maxHops, log)],
+        readMaxBytes: config.maxMessageBytes,
+        writeMaxBytes: config.maxMessageBytes,
+        // An unknown field is a misspelt one: a filter without its condition would match everything.
+        jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
+      }),
+    );
     undo.defer(async () => {
       for (const orchestrator of orchestrators) {
         orchestrator.stop();
@@ -113,7 +138,6 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
         orchestrator.close();
       }
     });
-    const url = `http://${config.listenHost.includes(":") ? `[${config.listenHost}]` : config.listenHost}:${listener.port}`;
     let stopped: Promise<void> | undefined;
     return {
       url,
@@ -128,6 +152,42 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     await undo.disposeAsync();
     throw error;
   }
+}
+
+/** This server's place among those that share its store. */
+function createMembership(from: {
+  readonly config: Config;
+  readonly parts: ServerParts;
+  readonly instances: InstanceStore;
+  readonly calls: HostPoolOptions;
+  readonly executors: ReadonlyMap<string, OperationExecutor>;
+  readonly listener: Listener;
+  readonly log: Logger;
+}): Membership {
+  const { listenHost, advertiseUrl, leaseMs, pullTimeoutMs } = from.config;
+  const reachableHost = isWildcard.test(listenHost) ? hostname() : listenHost;
+  return new Membership({
+    instances: from.instances,
+    links: new PeerLinks(from.calls),
+    url: advertiseUrl || serverUrl(reachableHost, from.listener.port),
+    operationTypes: [...from.executors.keys()],
+    leaseMs,
+    confirmTimeoutMs: pullTimeoutMs,
+    log: from.log,
+    ...(from.parts.now && { wallNow: from.parts.now }),
+  });
+}
+
+function tellTrouble(log: Logger, reason: string | undefined): void {
+  if (reason === undefined) {
+    log.info("the store can be used again");
+  } else {
+    log.error({ reason }, "the store cannot be used; reads go on from memory, writes are refused");
+  }
+}
+
+function serverUrl(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** Who runs each type: the orchestrator that serves it, unless the environment routes it to a host. */

@@ -8,6 +8,7 @@ export type SettingKind =
   | "count"
   | "bytes"
   | "url"
+  | "databaseUrl"
   | "logLevel";
 
 /** One row of the table of settings. */
@@ -37,6 +38,31 @@ export const settings = {
   listenHost: setting<string>("text", "LONGHAUL_LISTEN_HOST", "127.0.0.1", "Address to listen on"),
   port: setting<number>("port", "LONGHAUL_PORT", 50_051, "Port to listen on; 0 takes any free one"),
   dataDir: setting<string>("text", "LONGHAUL_DATA_DIR", "longhaul-data", "Directory of the SQLite store"),
+  databaseUrl: setting<string>(
+    "databaseUrl",
+    "LONGHAUL_DATABASE_URL",
+    "",
+    "PostgreSQL to store in instead, postgres://user:password@host:5432/name; many servers can share it",
+  ),
+  databasePoolSize: setting<number>("count", "LONGHAUL_DATABASE_POOL_SIZE", 10, "Connections to PostgreSQL"),
+  databaseTimeoutMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_DATABASE_TIMEOUT_MS",
+    5_000,
+    "Longest statement in PostgreSQL",
+  ),
+  leaseMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_LEASE_MS",
+    10_000,
+    "Silence towards PostgreSQL after which the other servers take over",
+  ),
+  advertiseUrl: setting<string>(
+    "url",
+    "LONGHAUL_ADVERTISE_URL",
+    "",
+    "Where the other servers over the same PostgreSQL reach this one; by default where it listens",
+  ),
   services: setting<string>("text", "LONGHAUL_SERVICES", "", "Module whose exported orchestrators are served"),
   server: setting<string>("url", "LONGHAUL_SERVER", "http://127.0.0.1:50051", "Server the client commands call"),
   cacheTtlMs: setting<number>(

@@ -13,13 +13,14 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   cancellation: [],
   client: [],
   operations: ["progress", "cancellation"],
-  store: ["operations", "progress"],
+  replicas: ["operations", "hosts"],
+  store: ["operations", "progress", "replicas"],
   hosts: ["operations", "progress", "client"],
   orchestrator: ["operations", "progress", "cancellation"],
   rpc: ["operations"],
   "settings.ts": [],
   "config.ts": ["settings.ts"],
-  "server.ts": ["config.ts", "cancellation", "hosts", "operations", "orchestrator", "rpc", "store"],
+  "server.ts": ["config.ts", "cancellation", "hosts", "operations", "orchestrator", "replicas", "rpc", "store"],
   cli: ["config.ts", "settings.ts", "client", "server.ts", "cancellation"],
 };
 

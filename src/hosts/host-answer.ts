@@ -6,8 +6,10 @@ import { type OperationError, OperationErrorSchema } from "../../gen/longhaul/v1
 /** What became of a call to a host. */
 export type HostAnswer<T> =
   | { readonly outcome: "answered"; readonly value: T }
-  /** The host did not answer, or with trouble of its own; asking again later may help. */
-  | { readonly outcome: "unreachable"; readonly reason: string }
+  /**
+   * The host did not answer (`isSilent`), or with trouble of its own; asking again later may help.
+   */
+  | { readonly outcome: "unreachable"; readonly reason: string; readonly isSilent: boolean }
   /** The host does not know the operation. */
   | { readonly outcome: "gone"; readonly reason: string }
   /** The host does not serve the method. */
@@ -23,6 +25,9 @@ const refusals: ReadonlySet<Code> = new Set([
   Code.OutOfRange,
   Code.PermissionDenied,
 ]);
+
+/** Codes by which a call ends that nobody has answered. */
+const silences: ReadonlySet<Code> = new Set([Code.Unavailable, Code.DeadlineExceeded, Code.Canceled, Code.Aborted]);
 
 /**
  * Calls a host and says what became of it. A host's error never travels on as it is: it may carry headers and texts
@@ -45,7 +50,7 @@ export async function askHost<T>(url: string, call: () => Promise<T>): Promise<H
       const info = failure.findDetails(ErrorInfoSchema)[0];
       return { outcome: "refused", reason, error: refusalError(url, code, rawMessage, info?.reason) };
     }
-    return { outcome: "unreachable", reason: `${reason} (${Code[code]})` };
+    return { outcome: "unreachable", reason: `${reason} (${Code[code]})`, isSilent: silences.has(code) };
   }
 }
 

@@ -1,3 +1,4 @@
+import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { CallOptions, Client } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
@@ -9,6 +10,7 @@ import {
 import { createGrpcJsTransport, type GrpcTransport } from "../client/grpc-transport.ts";
 import { type CallOrigin, traceparentHeader, viaHeader } from "../operations/call-origin.ts";
 import { askHost, type HostAnswer } from "./host-answer.ts";
+import { createHostBreaker, type HostBackoff, type HostBreaker } from "./host-breaker.ts";
 
 /** The most operations of one BatchGetOperations. */
 const maximumBatch = 1_000;
@@ -18,6 +20,8 @@ const singleGets = 32;
 const waitMs = 5_000;
 /** Metric records asked for at once. */
 const metricsPage = 10_000;
+/** What max_staleness means when it is unset, in milliseconds. */
+const defaultStalenessMs = 1_000;
 
 /** What speaking with a host needs to know. */
 export interface HostConnectionOptions {
@@ -25,7 +29,11 @@ export interface HostConnectionOptions {
   /** How long one call may take, in milliseconds. */
   readonly callTimeoutMs: number;
   /** This server's name in the way a call has come. */
-  readonly instanceId: string;
+  readonly serverId: string;
+  /** How long a host that does not answer is left alone. */
+  readonly backoff: HostBackoff;
+  /** Sent with every call. Default none. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** What a host says of an operation. `undefined` means: still at the revision you know. */
@@ -34,6 +42,7 @@ export type HostState = HostAnswer<OperationInfo | undefined>;
 interface WaitingGet {
   readonly operationId: string;
   readonly knownRevision: bigint;
+  readonly maxStalenessMs: number;
   readonly resolve: (state: HostState) => void;
 }
 
@@ -42,18 +51,22 @@ interface WaitingGet {
  *
  * I1 Gets that are asked for in the same turn of the event loop travel as one batch, so a sweep costs a host one call.
  * I2 A method the host answers UNIMPLEMENTED is not called again.
+ * I3 A host that does not answer is called once in a while, however many operations it has; waits do not count, for
+ *    they take long by themselves.
  */
 export class HostConnection {
   readonly url: string;
   readonly #transport: GrpcTransport;
   readonly #client: Client<typeof OperationsService>;
   readonly #options: HostConnectionOptions;
+  readonly #breaker: HostBreaker;
   readonly #unimplemented = new Set<"batch" | "wait" | "metrics">();
   #waiting: WaitingGet[] = [];
 
   constructor(options: HostConnectionOptions) {
     this.url = options.url;
     this.#options = options;
+    this.#breaker = createHostBreaker(options.url, options.backoff);
     this.#transport = createGrpcJsTransport({ baseUrl: options.url });
     this.#client = createClient(OperationsService, this.#transport);
   }
@@ -65,22 +78,20 @@ export class HostConnection {
 
   /** Gives the host an operation; safe to repeat. */
   create(request: CreateOperationRequest, origin: CallOrigin): Promise<HostAnswer<OperationInfo | undefined>> {
-    const via = [...origin.via, this.#options.instanceId].join(",");
-    const headers: Record<string, string> = { [viaHeader]: via };
-    if (origin.traceparent) {
-      headers[traceparentHeader] = origin.traceparent;
-    }
-    const options = { ...this.#callOptions(), headers };
-    return askHost(this.url, async () => (await this.#client.createOperation(request, options)).operation);
+    const options = this.#callOptions(origin);
+    return this.#ask(async () => (await this.#client.createOperation(request, options)).operation);
   }
 
-  /** The state of an operation, or undefined when it is still at the known revision. */
-  get(operationId: string, knownRevision: bigint): Promise<HostState> {
+  /**
+   * The state of an operation, or undefined when it is still at the known revision. `maxStalenessMs` is how old the
+   * host's own observation may be.
+   */
+  get(operationId: string, knownRevision: bigint, maxStalenessMs: number): Promise<HostState> {
     return new Promise((resolve) => {
       if (this.#waiting.length === 0) {
         queueMicrotask(() => void this.#sendWaiting());
       }
-      this.#waiting.push({ operationId, knownRevision, resolve });
+      this.#waiting.push({ operationId, knownRevision, maxStalenessMs, resolve });
     });
   }
 
@@ -90,7 +101,7 @@ export class HostConnection {
       return { outcome: "answered", value: undefined };
     }
     const request = { operationId, cursor: BigInt(cursor), maxRecords: metricsPage };
-    const answer = await askHost(this.url, () => this.#client.getMetrics(request, this.#callOptions()));
+    const answer = await this.#ask(() => this.#client.getMetrics(request, this.#callOptions()));
     if (answer.outcome === "unimplemented") {
       this.#unimplemented.add("metrics");
       return { outcome: "answered", value: undefined };
@@ -100,12 +111,12 @@ export class HostConnection {
 
   /** Passes a cancellation on; safe to repeat. */
   cancel(operationId: string, reason: string, force: boolean): Promise<HostAnswer<unknown>> {
-    return askHost(this.url, () => this.#client.cancelOperation({ operationId, reason, force }, this.#callOptions()));
+    return this.#ask(() => this.#client.cancelOperation({ operationId, reason, force }, this.#callOptions()));
   }
 
   /** Resolves when the host says that an operation has changed, or after a while; with false when it cannot be asked. */
   async waitForChange(operationId: string, knownRevision: bigint, signal: AbortSignal): Promise<boolean> {
-    if (this.#unimplemented.has("wait") || knownRevision === 0n) {
+    if (this.#unimplemented.has("wait") || knownRevision === 0n || !this.#breaker.isClosed) {
       return false;
     }
     const request = { operationId, knownRevision, timeout: { seconds: BigInt(waitMs / 1000) } };
@@ -122,8 +133,20 @@ export class HostConnection {
     this.#transport.close();
   }
 
-  #callOptions(): CallOptions {
-    return { timeoutMs: this.#options.callTimeoutMs, headers: { [viaHeader]: this.#options.instanceId } };
+  #ask<T>(call: () => Promise<T>): Promise<HostAnswer<T>> {
+    return this.#breaker.run(() => askHost(this.url, call));
+  }
+
+  #callOptions({ via, traceparent }: CallOrigin = { via: [] }): CallOptions {
+    const { callTimeoutMs, serverId, headers } = this.#options;
+    return {
+      timeoutMs: callTimeoutMs,
+      headers: {
+        ...headers,
+        [viaHeader]: [...via, serverId].join(","),
+        ...(traceparent && { [traceparentHeader]: traceparent }),
+      },
+    };
   }
 
   async #sendWaiting(): Promise<void> {
@@ -139,8 +162,10 @@ export class HostConnection {
   }
 
   async #sendBatch(gets: readonly WaitingGet[]): Promise<void> {
-    const request = { operations: gets.map(({ operationId, knownRevision }) => ({ operationId, knownRevision })) };
-    const answer = await askHost(this.url, () => this.#client.batchGetOperations(request, this.#callOptions()));
+    const operations = gets.map(({ operationId, knownRevision }) => ({ operationId, knownRevision }));
+    const maxStalenessMs = Math.min(...gets.map((one) => one.maxStalenessMs));
+    const request = { operations, ...maxStaleness(maxStalenessMs) };
+    const answer = await this.#ask(() => this.#client.batchGetOperations(request, this.#callOptions()));
     if (answer.outcome === "unimplemented") {
       this.#unimplemented.add("batch");
       await this.#sendSingly(gets);
@@ -166,12 +191,17 @@ export class HostConnection {
   async #sendSingly(gets: readonly WaitingGet[]): Promise<void> {
     for (let from = 0; from < gets.length; from += singleGets) {
       await Promise.all(
-        gets.slice(from, from + singleGets).map(async ({ operationId, knownRevision, resolve }) => {
-          const request = { operationId, knownRevision };
+        gets.slice(from, from + singleGets).map(async ({ operationId, knownRevision, maxStalenessMs, resolve }) => {
+          const request = { operationId, knownRevision, ...maxStaleness(maxStalenessMs) };
           const get = async () => (await this.#client.getOperation(request, this.#callOptions())).operation;
-          resolve(await askHost(this.url, get));
+          resolve(await this.#ask(get));
         }),
       );
     }
   }
+}
+
+/** The field of a request, where less is wanted than a host allows by itself. */
+function maxStaleness(ms: number): { maxStaleness?: Duration } {
+  return ms < defaultStalenessMs ? { maxStaleness: durationFromMs(ms) } : {};
 }

@@ -13,17 +13,12 @@ import type {
 import type { StoredOperation } from "../operations/operation-store.ts";
 import { pause } from "../operations/pause.ts";
 import { refusalError } from "./host-answer.ts";
+import type { HostBackoff } from "./host-breaker.ts";
 import type { HostConnection } from "./host-connection.ts";
 import { RemoteSource } from "./remote-source.ts";
 
 /** Operations given to the host at the same time. */
 const dispatchesAtOnce = 16;
-
-/** How long to wait before a host that did not answer is tried again, in milliseconds; the delay doubles. */
-export interface DispatchBackoff {
-  readonly firstMs: number;
-  readonly maximumMs: number;
-}
 
 interface Dispatch {
   readonly stored: StoredOperation;
@@ -37,19 +32,18 @@ interface Dispatch {
  * Gives operations to one host, in the order they came, until it has answered for each.
  *
  * I1 The request names the operation by the registry's own id, so sending it again cannot start the work twice.
- * I2 An operation that the host may have received is not taken back; only a delivered cancellation ends its work, also
- *    when its record was settled by force meanwhile.
+ * I2 An operation that the host may have received is not taken back; only a delivered cancellation ends its work.
  * I3 While the host cannot be reached, one attempt at a time goes out, however many operations wait.
  */
 export class HostExecutor implements OperationExecutor {
   readonly host: string;
   readonly #connection: HostConnection;
-  readonly #backoff: DispatchBackoff;
+  readonly #backoff: HostBackoff;
   readonly #closed = new AbortController();
   readonly #queue = new Map<string, Dispatch>();
   #pumping = false;
 
-  constructor(connection: HostConnection, backoff: DispatchBackoff) {
+  constructor(connection: HostConnection, backoff: HostBackoff) {
     this.host = connection.url;
     this.#connection = connection;
     this.#backoff = backoff;
@@ -63,12 +57,13 @@ export class HostExecutor implements OperationExecutor {
     }
   }
 
-  withdraw(operationId: string): boolean {
+  withdraw(operationId: string, force: boolean): boolean {
     const dispatch = this.#queue.get(operationId);
-    if (!dispatch || dispatch.mayBeKnown) {
-      return false;
+    const isUnknown = dispatch?.mayBeKnown === false;
+    if (isUnknown || force) {
+      this.#queue.delete(operationId);
     }
-    return this.#queue.delete(operationId);
+    return isUnknown;
   }
 
   recover(stored: StoredOperation): Recovery {
@@ -118,13 +113,9 @@ export class HostExecutor implements OperationExecutor {
     dispatch.mayBeKnown = true;
     const answer = await this.#connection.create(hostRequest(stored), circumstances.origin);
     switch (answer.outcome) {
-      case "answered": {
-        const settledReason = await control.accepted(operationId, new RemoteSource(this.#connection, operationId));
-        if (settledReason !== undefined && !(await this.#cutOff(operationId, settledReason))) {
-          return false;
-        }
+      case "answered":
+        await control.accepted(operationId, new RemoteSource(this.#connection, operationId));
         break;
-      }
       case "refused":
         await control.finish(operationId, { status: "failed", error: answer.error });
         break;
@@ -141,12 +132,6 @@ export class HostExecutor implements OperationExecutor {
     }
     this.#queue.delete(operationId);
     return true;
-  }
-
-  /** Ends work that nobody waits for any more. Answers whether the host has heard of it. */
-  async #cutOff(operationId: string, reason: string): Promise<boolean> {
-    const { outcome } = await this.#connection.cancel(operationId, reason, true);
-    return outcome !== "unreachable";
   }
 }
 

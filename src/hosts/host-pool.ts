@@ -1,13 +1,15 @@
+import type { HostBackoff } from "./host-breaker.ts";
 import { HostConnection } from "./host-connection.ts";
-import { type DispatchBackoff, HostExecutor } from "./host-executor.ts";
+import { HostExecutor } from "./host-executor.ts";
 
 /** What all hosts have in common. */
 export interface HostPoolOptions {
   /** How long one call may take, in milliseconds. */
   readonly callTimeoutMs: number;
   /** This server's name in the way a call has come. */
-  readonly instanceId: string;
-  readonly backoff: DispatchBackoff;
+  readonly serverId: string;
+  /** How long a host that does not answer is left alone. */
+  readonly backoff: HostBackoff;
 }
 
 /** The hosts this server knows, one connection for each URL. */
@@ -25,8 +27,8 @@ export class HostPool {
     if (known) {
       return known;
     }
-    const { callTimeoutMs, instanceId, backoff } = this.#options;
-    const executor = new HostExecutor(new HostConnection({ url, callTimeoutMs, instanceId }), backoff);
+    const { backoff } = this.#options;
+    const executor = new HostExecutor(new HostConnection({ ...this.#options, url }), backoff);
     this.#executors.set(url, executor);
     return executor;
   }

@@ -27,8 +27,9 @@ export class RemoteSource implements OperationSource {
     this.#operationId = operationId;
   }
 
-  async pull({ cursor, metrics, signal }: PullRequest): Promise<PullResult> {
-    const state = await orAborted(this.#connection.get(this.#operationId, this.#last?.revision ?? 0n), signal);
+  async pull({ cursor, metrics, maxStalenessMs, signal }: PullRequest): Promise<PullResult> {
+    const known = this.#last?.revision ?? 0n;
+    const state = await orAborted(this.#connection.get(this.#operationId, known, maxStalenessMs), signal);
     if (state.outcome === "gone") {
       return state;
     }

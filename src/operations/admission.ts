@@ -8,23 +8,30 @@ import type { CancellationCoordinator } from "../cancellation/cancellation-coord
 import type { CallOrigin } from "./call-origin.ts";
 import { existingOperation, type NewOperation, newStoredOperation } from "./create-operation.ts";
 import { CallError } from "./errors.ts";
+import { infoOf, type KnownOperation } from "./known-operation.ts";
 import type { OperationControl, OperationExecutor } from "./operation-executor.ts";
 import { checkOperationId, quote } from "./operation-id.ts";
-import { infoOf, type OperationRegistry, type TrackedOperation } from "./operation-registry.ts";
+import type { OperationRegistry } from "./operation-registry.ts";
 import { hasEnded } from "./operation-snapshot.ts";
-import type { OperationStore } from "./operation-store.ts";
+import type { OperationStore, StoredOperation } from "./operation-store.ts";
 import { checkCreateRequest } from "./request-checks.ts";
+import type { Standing } from "./standing.ts";
 
 /** What admitting operations needs. */
 export interface AdmissionContext {
   readonly store: OperationStore;
   readonly registry: OperationRegistry;
+  readonly standing: Standing;
   readonly coordinator: CancellationCoordinator;
   readonly control: OperationControl;
   /** Who runs operations of a type. */
   readonly executors: ReadonlyMap<string, OperationExecutor>;
   readonly now: () => number;
-  readonly cancel: (tracked: TrackedOperation, reason: string) => Promise<void>;
+  readonly cancel: (known: KnownOperation, reason: string) => Promise<void>;
+  /** Told of a create that may have been stored although it failed; throws the error on. */
+  readonly inDoubt: (error: unknown) => never;
+  /** The newest state of an operation that exists already. */
+  readonly current: (existing: StoredOperation) => Promise<OperationInfo>;
 }
 
 /**
@@ -61,9 +68,9 @@ export class Admission {
   /** Admits another run of an operation that FAILED or was CANCELLED. Its parent may have ended since. */
   async retry(operationId: string, requestId: string, origin: CallOrigin): Promise<OperationInfo> {
     checkOperationId(operationId);
-    const found = await this.#context.registry.find(operationId);
-    const { info, request } = "operation" in found ? found.operation.stored : found;
-    if (info.status !== OperationStatus.FAILED && info.status !== OperationStatus.CANCELLED) {
+    const known = await this.#find(operationId);
+    const { info, request } = known.kind === "ended" ? known.stored : { info: infoOf(known), request: undefined };
+    if (!request || (info.status !== OperationStatus.FAILED && info.status !== OperationStatus.CANCELLED)) {
       throw new CallError("OPERATION_NOT_RETRYABLE", `operation ${operationId} has neither failed nor been cancelled`, {
         operationId,
       });
@@ -76,35 +83,55 @@ export class Admission {
   }
 
   async #admit(wanted: NewOperation, executor: OperationExecutor, origin: CallOrigin): Promise<OperationInfo> {
-    const { store, registry, control, now } = this.#context;
+    const { store, registry, standing, coordinator, control, now } = this.#context;
     if (this.#closed) {
       throw new CallError("SHUTTING_DOWN", "the server is stopping; nothing was created", { retryAfterMs: 1_000 });
     }
-    const stored = newStoredOperation(wanted, now());
-    const outcome = await store.create(stored);
-    if (!outcome.created) {
-      const { info } = existingOperation(stored, outcome);
-      return registry.active(info.operationId)?.operation.info ?? info;
-    }
-    const tracked = registry.track(stored, { cursor: 0, summary: new Uint8Array() }, origin);
-    tracked.operation.executor = executor;
-    const reason = this.#cancelledMeanwhile(wanted);
-    if (reason === undefined) {
-      executor.dispatch(stored, control, { origin, again: false });
-    } else {
-      await this.#context.cancel(tracked, reason);
-    }
-    return tracked.operation.info;
+    const stored = newStoredOperation(wanted, standing.instanceId, now());
+    const { operationId } = stored.info;
+    return registry.whileCreating(operationId, async () => {
+      const outcome = await store.create(stored).catch(this.#context.inDoubt);
+      if (!outcome.created) {
+        return this.#context.current(existingOperation(stored, outcome));
+      }
+      if (stored.owner !== standing.instanceId) {
+        // This server was taken for dead meanwhile: whoever takes over its operations takes this one, too.
+        return stored.info;
+      }
+      const own = registry.track(stored, { cursor: 0, summary: new Uint8Array() }, origin);
+      own.operation.executor = executor;
+      const { parentOperationId } = wanted.request;
+      const reason =
+        coordinator.cancelAllReason ??
+        (parentOperationId === "" || wanted.retryOf !== "" ? undefined : await this.#whyNoChild(parentOperationId));
+      if (reason !== undefined) {
+        await this.#context.cancel(own, reason);
+      } else if (!own.operation.isOver) {
+        executor.dispatch(stored, control, { origin, again: false });
+      }
+      return own.operation.info;
+    });
   }
 
-  /** Why a new operation is not to begin: everything is cancelled, or its parent was while it was being stored. */
-  #cancelledMeanwhile({ request, retryOf }: NewOperation): string | undefined {
-    const { coordinator, registry } = this.#context;
-    if (coordinator.cancelAllReason !== undefined || request.parentOperationId === "" || retryOf !== "") {
-      return coordinator.cancelAllReason;
+  /** Why an operation gets no more children; it may have ended while one was being stored. */
+  async #whyNoChild(parentOperationId: string): Promise<string | undefined> {
+    const { registry, standing, store } = this.#context;
+    const own = registry.active(parentOperationId)?.operation.info;
+    const parent = own || !standing.isShared ? own : (await store.get(parentOperationId))?.info;
+    return parent && !hasEnded(parent) && !parent.cancellation
+      ? undefined
+      : "its parent has ended or is being cancelled";
+  }
+
+  /** An operation as it is now; another server's may have ended since it was last seen here. */
+  async #find(operationId: string): Promise<KnownOperation> {
+    const { registry } = this.#context;
+    const known = await registry.find(operationId);
+    if (known.kind !== "peers") {
+      return known;
     }
-    const parent = registry.active(request.parentOperationId)?.operation.info;
-    return parent && !parent.cancellation ? undefined : "its parent has ended or is being cancelled";
+    await known.refresh.refresh(0, false);
+    return registry.find(operationId);
   }
 
   #executorFor(operationType: string): OperationExecutor {
@@ -124,7 +151,7 @@ export class Admission {
     if (parentOperationId === "") {
       return;
     }
-    const parent = infoOf(await this.#context.registry.find(parentOperationId));
+    const parent = infoOf(await this.#find(parentOperationId));
     if (hasEnded(parent) || parent.cancellation) {
       throw new CallError("PARENT_ENDED", `parent ${parentOperationId} has ended or is being cancelled`, {
         operationId: parentOperationId,

@@ -1,5 +1,10 @@
 /** Request header that names the servers a call has passed: instance ids, comma-separated, the first one first. */
 export const viaHeader = "longhaul-via";
+/**
+ * Request header of a call that one of several servers over one store makes to another: the instance id of the one it
+ * is meant for, which answers only for operations that it owns.
+ */
+export const ownerHeader = "longhaul-owner";
 /** Request header of the W3C trace context. */
 export const traceparentHeader = "traceparent";
 
@@ -7,6 +12,8 @@ export const traceparentHeader = "traceparent";
 export interface CallOrigin {
   /** Instance ids of the servers the call has passed, the first one first. */
   readonly via: readonly string[];
+  /** The instance the call is meant for; see `ownerHeader`. Unset for every other call. */
+  readonly owner?: string;
   /** Trace context of the call, to be passed on. */
   readonly traceparent?: string;
 }

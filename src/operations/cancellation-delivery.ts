@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { CancellationSchema, type OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { LiveOperation } from "./live-operation.ts";
-import { hasEnded, nextSnapshot } from "./operation-snapshot.ts";
+import { nextSnapshot } from "./operation-snapshot.ts";
 import type { CancelDelivery, OperationSource } from "./operation-source.ts";
 import { pause } from "./pause.ts";
 
@@ -39,12 +39,12 @@ export class CancellationDelivery {
 
   /** Begins delivering, if that is not under way or done. Resolves after the first attempt, whatever came of it. */
   deliver(): Promise<void> {
-    const { info, source } = this.#operation;
-    if (!source || hasEnded(info) || !info.cancellation || info.cancellation.deliveredAt) {
+    const { info, source, isOver } = this.#operation;
+    if (!source || isOver || !info.cancellation || info.cancellation.deliveredAt) {
       return Promise.resolve();
     }
     if (!this.#firstAttempt) {
-      const first = this.#attempt(source, false);
+      const first = this.#attempt(source);
       this.#firstAttempt = first.then(() => undefined);
       void first.then(async (delivered) => {
         if (!delivered) {
@@ -56,29 +56,18 @@ export class CancellationDelivery {
     return this.#firstAttempt;
   }
 
-  /** Tells the source to cut the work off, after the record was settled by force. Tries until it arrives or is moot. */
-  async cutOff(source: OperationSource, reason: string): Promise<void> {
-    for (let delayMs = firstDelayMs; !this.#options.closed.aborted; delayMs = Math.min(delayMs * 2, maximumDelayMs)) {
-      const { outcome } = await this.#ask(source, reason, true);
-      if (outcome !== "unreachable") {
-        return;
-      }
-      await pause(delayMs, this.#options.closed);
-    }
-  }
-
   async #keepTrying(source: OperationSource): Promise<void> {
     for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, maximumDelayMs)) {
       await pause(delayMs, this.#options.closed);
-      if (this.#options.closed.aborted || hasEnded(this.#operation.info) || (await this.#attempt(source, false))) {
+      if (this.#options.closed.aborted || this.#operation.isOver || (await this.#attempt(source))) {
         return;
       }
     }
   }
 
-  async #attempt(source: OperationSource, force: boolean): Promise<boolean> {
+  async #attempt(source: OperationSource): Promise<boolean> {
     const reason = this.#operation.info.cancellation?.reason ?? "";
-    const { outcome } = await this.#ask(source, reason, force);
+    const { outcome } = await this.#ask(source, reason);
     if (outcome === "delivered") {
       await this.#operation.observe((current) => deliveredSnapshot(current, this.#options.now()));
       this.#options.onDelivered();
@@ -87,10 +76,10 @@ export class CancellationDelivery {
     return outcome !== "unreachable";
   }
 
-  async #ask(source: OperationSource, reason: string, force: boolean): Promise<CancelDelivery> {
+  async #ask(source: OperationSource, reason: string): Promise<CancelDelivery> {
     const signal = AbortSignal.any([AbortSignal.timeout(this.#options.attemptTimeoutMs), this.#options.closed]);
     try {
-      return await source.cancel({ reason, force, signal });
+      return await source.cancel({ reason, force: false, signal });
     } catch (error) {
       return { outcome: "unreachable", reason: String(error) };
     }

@@ -1,7 +1,6 @@
 import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
-import type { LiveOperation } from "./live-operation.ts";
-import { hasEnded } from "./operation-snapshot.ts";
 import { pause } from "./pause.ts";
+import type { PulledOperation } from "./pulled-operation.ts";
 import type { RefreshOnRead } from "./refresh-on-read.ts";
 
 /** Shortest time between two pulls on behalf of waiters, in milliseconds. */
@@ -14,14 +13,14 @@ const minimumGapMs = 100;
  * I2 What the registry itself changes wakes the waiters at once, without the loop.
  */
 export class ChangeWatch {
-  readonly #operation: LiveOperation;
+  readonly #operation: PulledOperation;
   readonly #refresh: RefreshOnRead;
   readonly #intervalMs: number;
   readonly #waiting = new Set<symbol>();
   #stop: AbortController | undefined;
 
   /** `intervalMs` is the time between two pulls from a source that cannot tell when it changes. */
-  constructor(operation: LiveOperation, refresh: RefreshOnRead, intervalMs: number) {
+  constructor(operation: PulledOperation, refresh: RefreshOnRead, intervalMs: number) {
     this.#operation = operation;
     this.#refresh = refresh;
     this.#intervalMs = Math.max(intervalMs, minimumGapMs);
@@ -33,8 +32,8 @@ export class ChangeWatch {
   }
 
   /**
-   * Resolves with the newest snapshot once `isEnough` holds for it, the operation has ended, `timeoutMs` have passed or
-   * the signal aborts. Never rejects.
+   * Resolves with the newest snapshot once `isEnough` holds for it, the operation has ended or moved, `timeoutMs` have
+   * passed or the signal aborts. Never rejects.
    */
   waitUntil(
     isEnough: (info: OperationInfo) => boolean,
@@ -42,7 +41,7 @@ export class ChangeWatch {
     signal?: AbortSignal,
   ): Promise<OperationInfo> {
     const operation = this.#operation;
-    const satisfied = () => hasEnded(operation.info) || isEnough(operation.info);
+    const satisfied = () => operation.isOver || isEnough(operation.info);
     return new Promise((resolve) => {
       if (satisfied() || timeoutMs <= 0 || signal?.aborted) {
         resolve(operation.info);
@@ -84,7 +83,7 @@ export class ChangeWatch {
   }
 
   async #loop(stop: AbortSignal): Promise<void> {
-    while (!stop.aborted && !hasEnded(this.#operation.info)) {
+    while (!stop.aborted && !this.#operation.isOver) {
       const changed = this.#operation.source?.waitForChange?.(stop) ?? pause(this.#intervalMs, stop);
       await Promise.all([changed, pause(minimumGapMs, stop)]);
       if (!stop.aborted) {

@@ -21,8 +21,12 @@ export interface NewOperation {
   readonly retryOf: string;
 }
 
-/** The record of a new operation, ready to be stored. */
-export function newStoredOperation({ request, host, attempt, retryOf }: NewOperation, nowMs: number): StoredOperation {
+/** The record of a new operation, ready to be stored. `owner` is the instance id of this server. */
+export function newStoredOperation(
+  { request, host, attempt, retryOf }: NewOperation,
+  owner: string,
+  nowMs: number,
+): StoredOperation {
   const operationId = request.operationId || createOperationId(request.operationType, nowMs);
   // A copy, because the creator may reuse the objects it passed.
   const own = create(CreateOperationRequestSchema, { ...clone(CreateOperationRequestSchema, request), operationId });
@@ -31,6 +35,7 @@ export function newStoredOperation({ request, host, attempt, retryOf }: NewOpera
     request: own,
     payloadHash: payloadHash(request, retryOf),
     dispatched: false,
+    owner,
     info: pendingSnapshot(
       {
         operationId,

@@ -86,3 +86,11 @@ export class CallError extends Error {
 export function invalidField(field: string, description: string): CallError {
   return new CallError("INVALID_FIELD", `${field}: ${description}`, { violations: [{ field, description }] });
 }
+
+/** For `catch`: undefined when the error says that an operation does not exist or has expired; throws all others. */
+export function ifMissing(error: unknown): undefined {
+  if (error instanceof CallError && error.code === Code.NOT_FOUND) {
+    return undefined;
+  }
+  throw error;
+}

@@ -1,14 +1,16 @@
-import { clone, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { clone, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type OperationMetrics, OperationMetricsSchema } from "../../gen/longhaul/v1/metrics_pb.ts";
-import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
+import { type OperationInfo, OperationInfoSchema } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
 import type { CallOrigin } from "./call-origin.ts";
 import { CallError } from "./errors.ts";
 import { emptySummary, foldMetrics } from "./metrics-summary.ts";
+import { rebased } from "./observation.ts";
 import type { OperationExecutor } from "./operation-executor.ts";
 import { hasEnded } from "./operation-snapshot.ts";
 import type { OperationSource } from "./operation-source.ts";
 import type { MetricsLog, OperationStore, StoredOperation } from "./operation-store.ts";
+import type { PulledOperation } from "./pulled-operation.ts";
 import { SerialQueue } from "./serial-queue.ts";
 
 /** How often a change is computed anew after another writer of the store was faster. */
@@ -19,18 +21,32 @@ export interface Change {
   readonly info: OperationInfo;
   /** New value of `StoredOperation.dispatched`; unset leaves it. */
   readonly dispatched?: boolean;
+  /** The operation has ended without its work, which is still to be cut off. Default false. */
+  readonly cutOff?: boolean;
+}
+
+/** What an operation in memory is made of. */
+export interface LiveOperationParts {
+  readonly store: OperationStore;
+  readonly stored: StoredOperation;
+  readonly log: MetricsLog;
+  /** How the creating call came here. Default empty, as after a restart. */
+  readonly origin?: CallOrigin;
+  readonly now: () => number;
 }
 
 /**
- * One operation in memory: the newest snapshot, the end of its metrics log, and the only way to change either.
+ * One operation that this server owns, in memory: the newest snapshot, the end of its metrics log, and the only way to
+ * change either.
  *
  * I1 `info` is never changed, only replaced by a snapshot with the same or a greater revision.
  * I2 Whatever replaces it or appends to the log runs in `#queue`, one at a time.
- * I3 A change of status is in the store before it is published; `stored.info.revision` is the revision in the store.
+ * I3 A change of status is in the store before it is published; `stored` is what the store has.
  * I4 A metric record is in the store before anybody is told of its sequence, so no cursor is lost in a crash.
  * I5 After the terminal status nothing replaces `info` any more.
+ * I6 Once the store says that another server owns it, nothing is changed or published any more.
  */
-export class LiveOperation {
+export class LiveOperation implements PulledOperation {
   /** How the creating call came here; empty after a restart. */
   readonly origin: CallOrigin;
   /** Where the state comes from. Unset until the work has begun or its host has accepted it. */
@@ -41,18 +57,29 @@ export class LiveOperation {
   timedOut = false;
 
   readonly #store: OperationStore;
+  readonly #now: () => number;
+  readonly #owner: string;
   readonly #queue = new SerialQueue();
   readonly #listeners = new Set<() => void>();
   #stored: StoredOperation;
   #info: OperationInfo;
   #cursor: number;
   #summary: OperationMetrics;
+  #hasMoved = false;
+  #writing: Promise<unknown> | undefined;
+  #isInDoubt = false;
+  /** The last write, to recognise it when its answer was lost. */
+  #written: OperationInfo | undefined;
 
-  constructor(store: OperationStore, stored: StoredOperation, log: MetricsLog, origin: CallOrigin = { via: [] }) {
+  constructor({ store, stored, log, origin = { via: [] }, now }: LiveOperationParts) {
     this.origin = origin;
     this.#store = store;
+    this.#now = now;
+    this.#owner = stored.owner;
     this.#stored = stored;
-    this.#info = stored.info;
+    // Records are stored before the snapshot that tells of them.
+    const metricsCursor = BigInt(Math.max(log.cursor, Number(stored.info.metricsCursor)));
+    this.#info = metricsCursor === stored.info.metricsCursor ? stored.info : { ...stored.info, metricsCursor };
     this.#cursor = log.cursor;
     this.#summary =
       log.summary.length > 0
@@ -64,7 +91,6 @@ export class LiveOperation {
     return this.#info.operationId;
   }
 
-  /** The newest snapshot. */
   get info(): OperationInfo {
     return this.#info;
   }
@@ -74,7 +100,6 @@ export class LiveOperation {
     return this.#stored;
   }
 
-  /** Sequence of the newest stored metric record. */
   get cursor(): number {
     return this.#cursor;
   }
@@ -84,9 +109,27 @@ export class LiveOperation {
     return this.#summary;
   }
 
+  get hasMoved(): boolean {
+    return this.#hasMoved;
+  }
+
+  get isOver(): boolean {
+    return this.#hasMoved || hasEnded(this.#info);
+  }
+
   /** The newest snapshot is not in the store yet. */
   get isDirty(): boolean {
     return this.#info.revision !== this.#stored.info.revision;
+  }
+
+  /** A write of this operation that is under way: others may see in the store what is not published here yet. */
+  get writing(): Promise<unknown> | undefined {
+    return this.#writing;
+  }
+
+  /** A write has failed, and may be in the store all the same: only `reload` tells. */
+  get isInDoubt(): boolean {
+    return this.#isInDoubt;
   }
 
   /**
@@ -96,11 +139,14 @@ export class LiveOperation {
   change(compute: (current: OperationInfo) => Change | undefined): Promise<boolean> {
     return this.#queue.run(async () => {
       for (let attempt = 0; attempt < casAttempts; attempt++) {
-        const change = hasEnded(this.#info) ? undefined : compute(this.#info);
+        const change = this.isOver ? undefined : compute(this.#info);
         if (!change) {
           return false;
         }
-        if (await this.#replace(change)) {
+        // I4: an ended operation tells of the records that are there, whatever its source said of more.
+        const metricsCursor = BigInt(this.#cursor);
+        const info = hasEnded(change.info) ? { ...change.info, metricsCursor } : change.info;
+        if (await this.#replace({ ...change, info })) {
           return true;
         }
       }
@@ -113,7 +159,7 @@ export class LiveOperation {
   /** Publishes a snapshot that need not be stored at once. `compute` must not change the status. */
   observe(compute: (current: OperationInfo) => OperationInfo): Promise<void> {
     return this.#queue.run(() => {
-      if (!hasEnded(this.#info)) {
+      if (!this.isOver) {
         this.#publish(compute(this.#info));
       }
     });
@@ -122,10 +168,15 @@ export class LiveOperation {
   /** Stores the newest snapshot if that has not been done; when another writer was faster, theirs stays. */
   flush(): Promise<void> {
     return this.#queue.run(async () => {
-      if (this.isDirty && !hasEnded(this.#info)) {
+      if (this.isDirty && !this.isOver) {
         await this.#replace({ info: this.#info });
       }
     });
+  }
+
+  /** Takes over what others have written to the store. */
+  reload(): Promise<void> {
+    return this.#queue.run(() => (this.isOver ? undefined : this.#reload()));
   }
 
   /** Appends the records the log does not have yet. Records that leave a gap are refused with an Error. */
@@ -133,7 +184,7 @@ export class LiveOperation {
     return this.#queue.run(async () => {
       const fresh = records.filter((record) => record.sequence > this.#cursor);
       const last = fresh.at(-1);
-      if (!last) {
+      if (!last || this.isOver) {
         return;
       }
       fresh.forEach((record, index) => {
@@ -144,46 +195,83 @@ export class LiveOperation {
         }
       });
       const summary = foldMetrics(clone(OperationMetricsSchema, this.#summary), fresh);
-      await this.#store.appendMetrics(this.operationId, fresh, toBinary(OperationMetricsSchema, summary));
+      const appended = await this.#store.appendMetrics({
+        operationId: this.operationId,
+        owner: this.#owner,
+        records: fresh,
+        summary: toBinary(OperationMetricsSchema, summary),
+      });
+      if (!appended) {
+        await this.#reload();
+        return;
+      }
       this.#cursor = last.sequence;
       this.#summary = summary;
     });
   }
 
-  /** Calls the listener after each new revision, until the returned function is called. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  async #replace({ info, dispatched = this.#stored.dispatched }: Change): Promise<boolean> {
-    const operation: StoredOperation = { ...this.#stored, info, dispatched };
-    const replaced = await this.#store.replace([{ operation, expectedRevision: this.#stored.info.revision }]);
-    if (replaced.has(this.operationId)) {
+  /** Gives the operation up: this server was taken for dead. */
+  leave(): void {
+    this.#hasMoved = true;
+    this.#tell();
+  }
+
+  async #replace({ info, dispatched = this.#stored.dispatched, cutOff = false }: Change): Promise<boolean> {
+    const owner = hasEnded(info) && !cutOff ? "" : this.#owner;
+    const operation: StoredOperation = { ...this.#stored, info, dispatched, owner };
+    const { revision: expectedRevision } = this.#stored.info;
+    const write = this.#store.replace([{ operation, expectedRevision, expectedOwner: this.#owner }]);
+    this.#writing = write;
+    this.#written = info;
+    try {
+      const isReplaced = (await write).has(this.operationId);
+      this.#isInDoubt = false;
+      if (!isReplaced) {
+        await this.#reload();
+        return false;
+      }
       this.#stored = operation;
       this.#publish(info);
       return true;
+    } catch (error) {
+      this.#isInDoubt = true;
+      throw error;
+    } finally {
+      this.#writing = undefined;
     }
+  }
+
+  async #reload(): Promise<void> {
     const theirs = await this.#store.get(this.operationId);
-    if (!theirs) {
-      throw new CallError("OPERATION_NOT_FOUND", `operation ${this.operationId} was deleted`, {
-        operationId: this.operationId,
-      });
+    this.#isInDoubt = false;
+    const isMine =
+      theirs?.owner === this.#owner ||
+      (theirs && this.#written && equals(OperationInfoSchema, theirs.info, this.#written));
+    if (!theirs || !isMine) {
+      this.leave();
+      return;
     }
+    const mine = this.isDirty ? this.#info : undefined;
     this.#stored = theirs;
-    if (theirs.info.revision > this.#info.revision) {
-      this.#publish(theirs.info);
-    }
-    return false;
+    this.#publish(mine && !hasEnded(theirs.info) ? rebased(theirs.info, mine, this.#now()) : theirs.info);
   }
 
   #publish(info: OperationInfo): void {
     const moved = info.revision !== this.#info.revision;
     this.#info = info;
     if (moved) {
-      for (const listener of [...this.#listeners]) {
-        listener();
-      }
+      this.#tell();
+    }
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#listeners]) {
+      listener();
     }
   }
 }

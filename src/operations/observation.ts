@@ -56,6 +56,9 @@ export function mergeObservation(
   };
   if (status !== OperationStatus.PENDING && !next.startedAt && observed.startedAt) {
     next.startedAt = observed.startedAt;
+  } else if (status === OperationStatus.RUNNING) {
+    // A host may leave it out; from now on at the latest, the work has begun.
+    next.startedAt ??= timestampFromMs(nowMs);
   }
   const cancellation = mergeCancellation(current.cancellation, observed.cancellation);
   if (cancellation) {
@@ -74,6 +77,28 @@ export function mergeObservation(
   return sameToCallers(current, next)
     ? seenAgain(current, context.source, nowMs)
     : { ...next, revision: nextRevision(current.revision, nowMs) };
+}
+
+/**
+ * The snapshot that follows when another server has written `stored` while `current` was not stored yet: what was
+ * observed here, on top of what is stored.
+ */
+export function rebased(stored: OperationInfo, current: OperationInfo, nowMs: number): OperationInfo {
+  const { progress, warnings, freshness: seen, metricsCursor, attempt } = current;
+  const newest = stored.revision > current.revision ? stored.revision : current.revision;
+  const startedAt = stored.startedAt ?? current.startedAt;
+  const cancellation = mergeCancellation(stored.cancellation, current.cancellation);
+  return {
+    ...stored,
+    ...(progress && { progress }),
+    ...(seen && { freshness: seen }),
+    ...(startedAt && { startedAt }),
+    ...(cancellation && { cancellation }),
+    warnings,
+    metricsCursor,
+    attempt,
+    revision: nextRevision(newest, nowMs),
+  };
 }
 
 function end(next: OperationInfo, observed: OperationInfo, { nowMs, retentionMs }: ObservationContext): void {

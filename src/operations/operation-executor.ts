@@ -17,9 +17,9 @@ export interface OperationExecutor {
   dispatch(operation: StoredOperation, control: OperationControl, circumstances: DispatchCircumstances): void;
   /**
    * Takes a PENDING operation back. False when its work may have begun already, so that only a delivered cancellation
-   * can end it.
+   * can end it; then it is still being given to where it runs, unless `force` is set.
    */
-  withdraw(operationId: string): boolean;
+  withdraw(operationId: string, force: boolean): boolean;
   /** Finds the work of a dispatched operation after a restart, or says that it died with the process. */
   recover(operation: StoredOperation): Recovery;
 }
@@ -50,17 +50,17 @@ export interface OperationControl {
    * the operation is not to be begun any more; the executor drops it.
    */
   start(operationId: string, createSource: (run: OperationRun) => OperationSource): Promise<boolean>;
-  /**
-   * The host has accepted the operation; its source says the rest. Resolves with a reason when the operation was
-   * settled by force in the meantime: the executor cuts the host's work off with it.
-   */
-  accepted(operationId: string, source: OperationSource): Promise<string | undefined>;
+  /** The host has accepted the operation; its source says the rest. Resolves when that is stored. */
+  accepted(operationId: string, source: OperationSource): Promise<void>;
   /** The host has not answered yet, and why; shown to callers. */
   waiting(operationId: string, reason: string): void;
   /** The source has much to read. */
   drain(operationId: string): Promise<void>;
-  /** The work has ended. Resolves when that is stored, or the operation turns out to have ended before. */
-  finish(operationId: string, outcome: OperationOutcome): Promise<void>;
+  /**
+   * The work has ended. Resolves when that is stored, or the operation turns out to have ended before. `attempt` says
+   * which run it was; the end of one that this server had to give up counts for nothing. Default: the newest.
+   */
+  finish(operationId: string, outcome: OperationOutcome, attempt?: number): Promise<void>;
 }
 
 /** A run of the work that is about to begin. */

@@ -5,72 +5,79 @@ import type { CancellationCoordinator } from "../cancellation/cancellation-coord
 import type { CallOrigin } from "./call-origin.ts";
 import { CancellationDelivery } from "./cancellation-delivery.ts";
 import { ChangeWatch } from "./change-watch.ts";
-import { CallError } from "./errors.ts";
+import type { CutOffs } from "./cut-offs.ts";
+import { CallError, ifMissing } from "./errors.ts";
+import { FollowedOperation } from "./followed-operation.ts";
+import type { EndedOperation, KnownOperation, OwnOperation, PeersOperation } from "./known-operation.ts";
 import { LiveOperation } from "./live-operation.ts";
 import { hasEnded } from "./operation-snapshot.ts";
-import type { MetricsLog, OperationStore, StoredOperation } from "./operation-store.ts";
+import type { OperationSource } from "./operation-source.ts";
+import type { ListedOperation, MetricsLog, OperationStore, StoredOperation } from "./operation-store.ts";
 import type { OperationsOptions } from "./operations-options.ts";
+import { PullSettlement } from "./pull-settlement.ts";
 import { RefreshOnRead } from "./refresh-on-read.ts";
 import { RunDurations } from "./run-durations.ts";
+import type { Standing } from "./standing.ts";
 
 /** Ended operations kept in memory, because pollers ask about them once more. */
 const endedInMemory = 10_000;
+/** Operations of other servers kept in memory. */
+const followedInMemory = 10_000;
 /** How long a delivered cancellation is followed to its end without anybody asking, in milliseconds. */
 const followMs = 60_000;
 
-/** An operation that has not ended, with the parts that act on it. */
-export interface TrackedOperation {
-  readonly operation: LiveOperation;
-  readonly refresh: RefreshOnRead;
-  readonly watch: ChangeWatch;
-  readonly delivery: CancellationDelivery;
+/** What the registry is made of. */
+export interface RegistryParts {
+  readonly store: OperationStore;
+  readonly standing: Standing;
+  readonly coordinator: CancellationCoordinator;
+  readonly cutOffs: CutOffs;
+  readonly options: OperationsOptions;
+  /** Sets an operation going that is stored as this server's and not in memory. */
+  readonly recover: (stored: StoredOperation) => Promise<void>;
+  /** Aborts when the registry closes. */
+  readonly closed: AbortSignal;
 }
 
 /**
- * Every operation by its id: those that have not ended in memory, the others in the store.
+ * Every operation by its id: those that this server owns in memory, the others in the store.
  *
- * I1 An operation is tracked from its creation, or the start of the server, until its terminal status is stored.
- * I2 When it ends, its source is closed, its token released and its place taken by the last snapshot.
+ * I1 An operation is owned in memory from its creation, or from when it was claimed, until its terminal status is
+ *    stored or another server has it.
+ * I2 When it ends, its token is released and its place taken by the last snapshot; its source is closed, unless its
+ *    work is still to be cut off.
+ * I3 Where other servers may delete an operation, nothing is kept of it once it has ended.
  */
 export class OperationRegistry {
-  readonly #store: OperationStore;
-  readonly #coordinator: CancellationCoordinator;
-  readonly #options: OperationsOptions;
-  readonly #closed: AbortSignal;
-  readonly #tracked = new Map<string, TrackedOperation>();
+  readonly #parts: RegistryParts;
+  readonly #own = new Map<string, OwnOperation>();
   readonly #children = new Map<string, Set<string>>();
-  readonly #ended = new LRUCache<string, StoredOperation>({ max: endedInMemory });
+  readonly #creating = new Set<string>();
+  readonly #followed = new LRUCache<string, PeersOperation>({ max: followedInMemory });
+  readonly #ended = new LRUCache<string, EndedOperation>({ max: endedInMemory });
   readonly #durations = new RunDurations();
 
-  constructor(
-    store: OperationStore,
-    coordinator: CancellationCoordinator,
-    options: OperationsOptions,
-    closed: AbortSignal,
-  ) {
-    this.#store = store;
-    this.#coordinator = coordinator;
-    this.#options = options;
-    this.#closed = closed;
+  constructor(parts: RegistryParts) {
+    this.#parts = parts;
   }
 
-  /** The operations that have not ended. */
-  get tracked(): Iterable<TrackedOperation> {
-    return this.#tracked.values();
+  /** The operations that this server owns and that have not ended. */
+  get own(): Iterable<OwnOperation> {
+    return this.#own.values();
   }
 
-  /** An operation that has not ended; undefined for every other id. */
-  active(operationId: string): TrackedOperation | undefined {
-    return this.#tracked.get(operationId);
+  /** An operation that this server owns and that has not ended; undefined for every other id. */
+  active(operationId: string): OwnOperation | undefined {
+    return this.#own.get(operationId);
   }
 
-  /** An operation, tracked or as it ended. CallError OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none. */
-  async find(operationId: string): Promise<TrackedOperation | StoredOperation> {
-    const known = this.#tracked.get(operationId) ?? this.#ended.get(operationId);
+  /** An operation. CallError OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none. */
+  async find(operationId: string): Promise<KnownOperation> {
+    const known = this.#inMemory(operationId);
     if (known) {
       return known;
     }
-    const stored = await this.#store.get(operationId);
+    const stored = await this.#parts.store.get(operationId);
     if (!stored) {
       throw await this.#missing(operationId);
     }
@@ -78,71 +85,116 @@ export class OperationRegistry {
   }
 
   /** Those of the operations that exist, by id. */
-  async findMany(operationIds: readonly string[]): Promise<Map<string, TrackedOperation | StoredOperation>> {
-    const found = new Map<string, TrackedOperation | StoredOperation>();
+  async findMany(operationIds: readonly string[]): Promise<Map<string, KnownOperation>> {
+    const found = new Map<string, KnownOperation>();
     const unknown: string[] = [];
     for (const operationId of operationIds) {
-      const known = this.#tracked.get(operationId) ?? this.#ended.get(operationId);
+      const known = this.#inMemory(operationId);
       if (known) {
         found.set(operationId, known);
       } else {
         unknown.push(operationId);
       }
     }
-    for (const stored of unknown.length > 0 ? await this.#store.getMany(unknown) : []) {
+    for (const stored of unknown.length > 0 ? await this.#parts.store.getMany(unknown) : []) {
       found.set(stored.info.operationId, await this.#remember(stored));
     }
     return found;
   }
 
-  /** The children of an operation that have not ended. */
-  childrenOf(operationId: string): TrackedOperation[] {
-    const children: TrackedOperation[] = [];
+  /** An operation of a list that had not ended. Undefined when it is gone. */
+  async listed({ info, owner }: ListedOperation): Promise<KnownOperation | undefined> {
+    const own = this.#own.get(info.operationId);
+    if (own) {
+      return own;
+    }
+    // What this server has just got, or has just seen to its end, is in the store.
+    return owner === this.#parts.standing.instanceId
+      ? this.find(info.operationId).catch(ifMissing)
+      : this.#follow(info, owner);
+  }
+
+  /** The children of an operation that this server owns and that have not ended. */
+  childrenOf(operationId: string): OwnOperation[] {
+    const children: OwnOperation[] = [];
     for (const child of this.#children.get(operationId) ?? []) {
-      const tracked = this.#tracked.get(child);
-      if (tracked) {
-        children.push(tracked);
+      const own = this.#own.get(child);
+      if (own) {
+        children.push(own);
       }
     }
     return children;
   }
 
-  /** Begins to track an operation that has not ended; the same one each time. */
-  track(stored: StoredOperation, log: MetricsLog, origin?: CallOrigin): TrackedOperation {
-    const { operationId } = stored.info;
-    const known = this.#tracked.get(operationId);
+  /** Keeps an operation from being recovered while it is being created: its creator sets it going. */
+  async whileCreating<T>(operationId: string, create: () => Promise<T>): Promise<T> {
+    this.#creating.add(operationId);
+    try {
+      return await create();
+    } finally {
+      this.#creating.delete(operationId);
+    }
+  }
+
+  /** Whether nothing need be done for an operation that is stored as this server's. */
+  isLookedAfter(operationId: string): boolean {
+    return this.#own.has(operationId) || this.#creating.has(operationId) || this.#parts.cutOffs.has(operationId);
+  }
+
+  /** Begins to own an operation that has not ended, as the store says; the same one each time. */
+  track(stored: StoredOperation, log: MetricsLog, origin?: CallOrigin): OwnOperation {
+    const { operationId, parentOperationId } = stored.info;
+    const known = this.#own.get(operationId);
     if (known) {
       return known;
     }
-    const operation = new LiveOperation(this.#store, stored, log, origin);
-    const { now, pullTimeoutMs, hostLostAfterMs, cacheTtlMs } = this.#options;
-    const refresh = new RefreshOnRead(operation, {
+    const { store, coordinator, options, closed } = this.#parts;
+    const { now, pullTimeoutMs, hostLostAfterMs, cacheTtlMs } = options;
+    const operation = new LiveOperation({ store, stored, log, now, ...(origin && { origin }) });
+    const settlement = new PullSettlement(operation, {
       now,
-      pullTimeoutMs,
       hostLostAfterMs,
       retentionMs: this.retentionMs(stored),
       estimateRemainingMs: (info) => this.#durations.estimateRemainingMs(info, now()),
     });
+    const settle = settlement.settle.bind(settlement);
+    const refresh = new RefreshOnRead(operation, { now, pullTimeoutMs, settle });
     const watch = new ChangeWatch(operation, refresh, cacheTtlMs);
     const delivery = new CancellationDelivery(operation, {
       now,
       attemptTimeoutMs: pullTimeoutMs,
-      closed: this.#closed,
-      onDelivered: () => void watch.waitUntil(() => false, followMs, this.#closed),
+      closed,
+      onDelivered: () => void watch.waitUntil(() => false, followMs, closed),
     });
-    const tracked = { operation, refresh, watch, delivery };
-    this.#tracked.set(operationId, tracked);
-    const { parentOperationId } = stored.info;
+    const own: OwnOperation = { kind: "own", operation, refresh, watch, delivery };
+    this.#own.set(operationId, own);
+    this.#followed.delete(operationId);
     if (parentOperationId !== "") {
       const siblings = this.#children.get(parentOperationId) ?? new Set();
       this.#children.set(parentOperationId, siblings.add(operationId));
     }
-    operation.onChange(() => {
-      if (hasEnded(operation.info)) {
-        this.#end(operation);
+    const unsubscribe = operation.onChange(() => {
+      if (operation.isOver) {
+        unsubscribe();
+        this.#forgetOwn(operation);
+        this.#durations.note(operation.info);
+        if (operation.hasMoved) {
+          this.#abandon(operation);
+        } else {
+          this.#end(operation);
+        }
+        coordinator.release(operationId);
       }
     });
-    return tracked;
+    return own;
+  }
+
+  /** Gives up everything: this server was taken for dead, and others take over. */
+  abandon(): void {
+    for (const { operation } of [...this.#own.values()]) {
+      operation.leave();
+    }
+    this.#parts.cutOffs.abandon();
   }
 
   /** Forgets what is kept of ended operations that are no longer in the store. */
@@ -153,38 +205,100 @@ export class OperationRegistry {
   }
 
   /** How long the record of an operation is kept after its end, in milliseconds. */
-  retentionMs(stored: StoredOperation): number {
+  retentionMs(stored: Pick<StoredOperation, "request">): number {
     const { retention } = stored.request;
-    return retention ? durationMs(retention) : this.#options.retentionMs;
+    return retention ? durationMs(retention) : this.#parts.options.retentionMs;
   }
 
-  #end(operation: LiveOperation): void {
-    const { operationId, cancellation, parentOperationId } = operation.info;
-    this.#durations.note(operation.info);
-    this.#ended.set(operationId, operation.stored);
-    this.#tracked.delete(operationId);
+  #inMemory(operationId: string): KnownOperation | undefined {
+    return this.#own.get(operationId) ?? this.#followed.get(operationId) ?? this.#ended.get(operationId);
+  }
+
+  #forgetOwn({ info: { operationId, parentOperationId } }: LiveOperation): void {
+    this.#own.delete(operationId);
     const siblings = this.#children.get(parentOperationId);
     if (siblings?.delete(operationId) && siblings.size === 0) {
       this.#children.delete(parentOperationId);
     }
-    if (cancellation) {
-      // Work that goes on although its record was settled by force hears of it.
-      this.#coordinator.cancel(operationId, cancellation.reason);
-    }
-    this.#coordinator.release(operationId);
-    operation.source?.close();
   }
 
-  async #remember(stored: StoredOperation): Promise<TrackedOperation | StoredOperation> {
-    if (!hasEnded(stored.info)) {
-      return this.track(stored, await this.#store.metricsLog(stored.info.operationId));
+  #end(operation: LiveOperation): void {
+    const { stored, source } = operation;
+    this.#rememberEnded(stored);
+    const { operationId, cancellation } = stored.info;
+    if (cancellation) {
+      // Work that goes on although its record was settled by force hears of it.
+      this.#parts.coordinator.cancel(operationId, cancellation.reason);
     }
-    this.#ended.set(stored.info.operationId, stored);
-    return stored;
+    if (stored.owner === "") {
+      source?.close();
+    } else {
+      this.#parts.cutOffs.begin(stored, source ?? hostOf(operation));
+    }
+  }
+
+  /** Cuts off what runs in this process; a host's work is the new owner's. */
+  #abandon({ operationId, executor, source }: LiveOperation): void {
+    const reason = "this server was taken for dead, and another one has taken the operation over";
+    executor?.withdraw(operationId, true);
+    this.#parts.coordinator.cancel(operationId, reason);
+    if (source?.host === "") {
+      void source.cancel({ reason, force: true, signal: this.#parts.closed });
+    }
+    source?.close();
+  }
+
+  async #remember(stored: StoredOperation): Promise<KnownOperation> {
+    if (hasEnded(stored.info)) {
+      return this.#rememberEnded(stored);
+    }
+    if (stored.owner !== this.#parts.standing.instanceId) {
+      return this.#follow(stored.info, stored.owner);
+    }
+    const { operationId } = stored.info;
+    if (this.#creating.has(operationId)) {
+      return this.track(stored, { cursor: 0, summary: new Uint8Array() });
+    }
+    await this.#parts.recover(stored);
+    return this.find(operationId);
+  }
+
+  #rememberEnded(stored: StoredOperation): EndedOperation {
+    const ended: EndedOperation = { kind: "ended", stored };
+    if (!this.#parts.standing.isShared) {
+      this.#ended.set(stored.info.operationId, ended);
+    }
+    return ended;
+  }
+
+  async #follow(info: OperationInfo, owner: string): Promise<PeersOperation> {
+    const { operationId } = info;
+    const { store, standing, options } = this.#parts;
+    if (!standing.peer(owner)) {
+      // The owner may have come after this server has last looked who is there.
+      await standing.confirm();
+    }
+    const known = this.#followed.get(operationId);
+    if (known && known.operation.owner === owner && !known.operation.isOver) {
+      return known;
+    }
+    const { now, pullTimeoutMs, cacheTtlMs } = options;
+    const findSource = () => standing.peer(owner)?.source(operationId);
+    const operation = new FollowedOperation({ store, info, owner, findSource });
+    const refresh = new RefreshOnRead(operation, { now, pullTimeoutMs, settle: (result) => operation.settle(result) });
+    const watch = new ChangeWatch(operation, refresh, cacheTtlMs);
+    const followed: PeersOperation = { kind: "peers", operation, refresh, watch };
+    this.#followed.set(operationId, followed);
+    operation.onChange(() => {
+      if (operation.isOver && this.#followed.get(operationId) === followed) {
+        this.#followed.delete(operationId);
+      }
+    });
+    return followed;
   }
 
   async #missing(operationId: string): Promise<CallError> {
-    const expiredAtMs = await this.#store.expiredAt(operationId);
+    const expiredAtMs = await this.#parts.store.expiredAt(operationId);
     return expiredAtMs === undefined
       ? new CallError("OPERATION_NOT_FOUND", `operation ${operationId} does not exist`, { operationId })
       : new CallError(
@@ -195,7 +309,8 @@ export class OperationRegistry {
   }
 }
 
-/** The newest snapshot of an operation, tracked or ended. */
-export function infoOf(found: TrackedOperation | StoredOperation): OperationInfo {
-  return "operation" in found ? found.operation.info : found.info;
+/** The host that may have received an operation without having said so. */
+function hostOf({ executor, stored }: LiveOperation): OperationSource | undefined {
+  const recovery = executor?.host ? executor.recover(stored) : undefined;
+  return recovery?.outcome === "attached" ? recovery.source : undefined;
 }

@@ -34,6 +34,8 @@ export interface PullRequest {
   readonly cursor: number;
   /** Whether the records after it are wanted. */
   readonly metrics: boolean;
+  /** How old an observation may be that the source itself has made elsewhere, in milliseconds. */
+  readonly maxStalenessMs: number;
   /** Ends the pull. */
   readonly signal: AbortSignal;
 }

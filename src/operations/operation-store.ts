@@ -6,9 +6,13 @@ import type { MetricRecord } from "../progress/metric-record.ts";
 /**
  * Where operations survive the process. Every promise resolves only after what it says is durable.
  *
- * A store holds no rules: it compares revisions, and the registry decides what may follow what.
+ * A store holds no rules: it compares revisions and owners, and the registry decides what may follow what. Where it
+ * cannot be read or written, its methods reject with a CallError STORE_UNAVAILABLE. A write that rejects may have been
+ * done all the same, its answer being what was lost.
  */
 export interface OperationStore {
+  /** Why it cannot be written just now, for people. Undefined while it can. */
+  readonly trouble: string | undefined;
   /**
    * Inserts a new operation, unless its operation_id or its request's non-empty request_id is taken; then answers the
    * operation that holds it and changes nothing.
@@ -18,22 +22,33 @@ export interface OperationStore {
   get(operationId: string): Promise<StoredOperation | undefined>;
   /** Those of the operations that exist, in any order. */
   getMany(operationIds: readonly string[]): Promise<StoredOperation[]>;
-  /** Every operation that is not terminal, oldest first. */
-  loadActive(): Promise<StoredOperation[]>;
   /**
-   * Replaces operations whose stored revision is still the expected one, all in one transaction, and appends each
-   * one's records. Answers the ids of those that were replaced; the others are left as they are, records included.
+   * Gives up to `limit` operations whose owner is gone to the claim's owner, the oldest first, and answers them as they
+   * are then. Gone is every other owner that is not entered as an instance. Each is given to one claimant only; those
+   * that somebody is just writing are passed over, so fewer than `limit` does not mean that none are left.
+   */
+  claim(claim: Claim, limit: number): Promise<StoredOperation[]>;
+  /** Ids of the operations that are the owner's. */
+  ownedBy(owner: string): Promise<string[]>;
+  /** Ends the ownership of an operation that has ended, if it is still that owner's. */
+  release(operationId: string, owner: string): Promise<void>;
+  /** The owner's operations that somebody else has changed; see `OperationChange.byOther`. */
+  changedByOthers(owner: string): Promise<string[]>;
+  /**
+   * Replaces operations whose stored revision and owner are still the expected ones, all in one transaction. Answers
+   * the ids of those that were replaced; the others are left as they are.
    */
   replace(changes: readonly OperationChange[]): Promise<Set<string>>;
   /** Up to `limit` operations that match, newest first over (created_at, operation_id), beginning after `after`. */
-  list(filter: OperationFilter, after: PageKey | undefined, limit: number): Promise<OperationInfo[]>;
+  list(filter: OperationFilter, after: PageKey | undefined, limit: number): Promise<ListedOperation[]>;
   /** How many operations match, by status and type. */
   count(filter: OperationFilter): Promise<OperationCount[]>;
   /**
    * Appends records to an operation's log and replaces its summary, in one transaction. Records the log has already
-   * are skipped, so that a repeated append does nothing. Does not touch the operation's revision.
+   * are skipped, so that a repeated append does nothing. Does not touch the operation's revision. False, and nothing is
+   * done, when the operation is not the owner's or has ended.
    */
-  appendMetrics(operationId: string, records: readonly MetricRecord[], summary: Uint8Array): Promise<void>;
+  appendMetrics(append: MetricsAppend): Promise<boolean>;
   /** The log's end. A cursor of 0 and an empty summary when there is none. */
   metricsLog(operationId: string): Promise<MetricsLog>;
   /** Up to `limit` records with a sequence greater than `cursor`, oldest first. */
@@ -59,18 +74,53 @@ export interface StoredOperation {
   readonly request: CreateOperationRequest;
   /** Digest of the request's payload, to tell a repeated call from another one. */
   readonly payloadHash: string;
-  /** The host has accepted it, or the work has been begun in this process. */
+  /** The host has accepted it, or the work has been begun in the owner's process. */
   readonly dispatched: boolean;
+  /**
+   * Instance id of the server that has something left to do for it: to run or watch it, or, when it has ended, to cut
+   * its work off. Nobody else may change the record, but to ask for its end. Empty when nothing is left to do.
+   */
+  readonly owner: string;
 }
 
 /** A replacement of one stored operation. */
 export interface OperationChange {
-  /** The new state, with its new revision. Only info and dispatched may differ from what is stored. */
+  /** The new state, with its new revision. Only info, dispatched and owner may differ from what is stored. */
   readonly operation: StoredOperation;
   /** The revision that must be stored now. */
   readonly expectedRevision: bigint;
-  /** Records to append in the same transaction, with the summary that results. */
-  readonly metrics?: { readonly records: readonly MetricRecord[]; readonly summary: Uint8Array };
+  /** The owner that must be stored now. */
+  readonly expectedOwner: string;
+  /** Another server than the owner changes it, which the owner is to learn. Default false. */
+  readonly byOther?: boolean;
+}
+
+/** Who takes over operations, and which. */
+export interface Claim {
+  /** Instance id of the claimant. */
+  readonly owner: string;
+  /** Types the claimant serves; these it takes. */
+  readonly operationTypes: readonly string[];
+  /** Types that only other servers serve; these it leaves to them. It takes what nobody serves. */
+  readonly otherTypes: readonly string[];
+}
+
+/** Records to append to the log of one operation. */
+export interface MetricsAppend {
+  readonly operationId: string;
+  /** The owner that must be stored now. */
+  readonly owner: string;
+  /** Oldest first, without gaps. */
+  readonly records: readonly MetricRecord[];
+  /** The registry's summary of the log that results. */
+  readonly summary: Uint8Array;
+}
+
+/** An operation in a list. */
+export interface ListedOperation {
+  readonly info: OperationInfo;
+  /** As `StoredOperation.owner`. */
+  readonly owner: string;
 }
 
 /** What became of a create. */

@@ -1,11 +1,6 @@
 import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
-import {
-  FreshnessSource,
-  type OperationError,
-  type OperationInfo,
-  OperationStatus,
-} from "../../gen/longhaul/v1/operation_pb.ts";
+import { type OperationError, type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { CreateOperationRequestSchema, type OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { CancellationCoordinator } from "../cancellation/cancellation-coordinator.ts";
 import type { CancellationToken } from "../cancellation/cancellation-token.ts";
@@ -15,30 +10,36 @@ import { Admission } from "./admission.ts";
 import { BridgeSource } from "./bridge-source.ts";
 import type { CallOrigin } from "./call-origin.ts";
 import { cancelEach, cancelMatching } from "./cancel-many.ts";
-import { type CancelContext, cancelTracked } from "./cancel-operation.ts";
-import { CallError } from "./errors.ts";
+import { type CancelContext, cancelKnown } from "./cancel-operation.ts";
+import { CutOffs } from "./cut-offs.ts";
+import { CallError, ifMissing } from "./errors.ts";
+import { hasMoved, infoOf, type OwnOperation } from "./known-operation.ts";
 import { operationError } from "./operation-errors.ts";
 import type { OperationControl, OperationExecutor, OperationRun } from "./operation-executor.ts";
 import { checkOperationId } from "./operation-id.ts";
-import { infoOf, OperationRegistry, type TrackedOperation } from "./operation-registry.ts";
-import { hasEnded, seenAgain } from "./operation-snapshot.ts";
+import { OperationReader, type Wait, type Wanted } from "./operation-reader.ts";
+import { OperationRegistry } from "./operation-registry.ts";
+import { hasEnded } from "./operation-snapshot.ts";
 import type { OperationSource } from "./operation-source.ts";
-import { type OperationCount, type OperationStore, pageKeyOf, type StoredOperation } from "./operation-store.ts";
+import type { ListedOperation, OperationCount, OperationStore, StoredOperation } from "./operation-store.ts";
+import { pageKeyOf } from "./operation-store.ts";
 import type { OperationsOptions } from "./operations-options.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
-import { pause } from "./pause.ts";
 import { type MetricsPage, type MetricsQuery, readMetrics } from "./read-metrics.ts";
-import { recoverOperations } from "./recover-operations.ts";
 import { checkFilter, checkReason } from "./request-checks.ts";
 import { RunControl } from "./run-control.ts";
+import type { Standing } from "./standing.ts";
+import { Succession } from "./succession.ts";
 import { Sweep } from "./sweep.ts";
+import { recover } from "./take-over.ts";
 
-/** How much longer than one pull a Get waits for the state, in milliseconds; draining metrics may take longer. */
-const getMarginMs = 250;
+/** How often a cancellation follows an operation that moves from server to server. */
+const movesFollowed = 4;
 
 /** What the service is made of. */
 export interface OperationsServiceParts {
   readonly store: OperationStore;
+  readonly standing: Standing;
   readonly coordinator: CancellationCoordinator;
   /** Who runs operations of a type. */
   readonly executors: ReadonlyMap<string, OperationExecutor>;
@@ -57,15 +58,19 @@ export interface CreateOptions {
 }
 
 /**
- * The registry of operations and the authority on every one of them: the only writer of their records.
+ * The registry of operations and the authority on every one of them. Of the servers that share a store, each is the
+ * only writer of the records it owns, and answers for all.
  *
  * Its methods throw CallError for what a caller did wrong or may retry.
  */
 export class OperationsService {
   /** The registry as executors see it. */
   readonly control: OperationControl;
+  /** What passes from server to server. */
+  readonly succession: Succession;
   readonly #parts: OperationsServiceParts;
   readonly #registry: OperationRegistry;
+  readonly #reader: OperationReader;
   readonly #runControl: RunControl;
   readonly #cancelContext: CancelContext;
   readonly #admission: Admission;
@@ -74,20 +79,35 @@ export class OperationsService {
   readonly #unsubscribe: () => void;
 
   constructor(parts: OperationsServiceParts) {
-    const { store, coordinator, options, log } = parts;
+    const { store, standing, coordinator, options, log } = parts;
+    const { now, pullTimeoutMs } = options;
+    const { signal: closed } = this.#closed;
     this.#parts = parts;
-    this.#registry = new OperationRegistry(store, coordinator, options, this.#closed.signal);
-    this.#runControl = new RunControl(this.#registry, coordinator, options.now, log, this.#closed.signal);
+    const cutOffs = new CutOffs({ store, log, attemptTimeoutMs: pullTimeoutMs, closed });
+    const registry = new OperationRegistry({
+      ...parts,
+      cutOffs,
+      closed,
+      recover: (stored) => recover(takeOverContext, stored),
+    });
+    this.#registry = registry;
+    this.#reader = new OperationReader({ registry, store, standing, options });
+    this.#runControl = new RunControl({ ...parts, ...options, registry, cutOffs, closed });
     this.control = this.#runControl;
-    this.#cancelContext = { registry: this.#registry, coordinator, now: options.now };
+    const takeOverContext = { ...parts, registry, control: this.#runControl, cutOffs, now };
+    this.#cancelContext = { ...parts, registry, control: this.control, now, callTimeoutMs: pullTimeoutMs };
+    const succession = new Succession({ takeOverContext, cancelContext: this.#cancelContext, log, closed });
+    this.succession = succession;
     this.#admission = new Admission({
       ...parts,
-      now: options.now,
-      registry: this.#registry,
+      now,
+      registry,
       control: this.control,
-      cancel: (tracked, reason) => cancelTracked(this.#cancelContext, tracked, reason, false),
+      inDoubt: succession.inDoubt,
+      cancel: (known, reason) => cancelKnown(this.#cancelContext, known, reason, false),
+      current: (existing) => this.#current(existing),
     });
-    this.#sweep = new Sweep(this.#registry, store, options, log);
+    this.#sweep = new Sweep({ registry, store, standing, options, log, takeOver: () => succession.takeOver() });
     this.#unsubscribe = coordinator.onCancelAll(
       (reason) => void cancelEach(this.#cancelContext, this.#local(), reason, log),
     );
@@ -100,16 +120,13 @@ export class OperationsService {
 
   /** Takes up what the store holds from before, then begins to sweep. Call it once, before anything else. */
   async start(): Promise<void> {
-    const { store, executors, executorForHost, options } = this.#parts;
-    await recoverOperations({
-      store,
-      executors,
-      executorForHost,
-      registry: this.#registry,
-      control: this.#runControl,
-      now: options.now,
-    });
+    await this.succession.takeOver();
     this.#sweep.start();
+  }
+
+  /** Gives everything up, because this server was taken for dead: work of this process is cut off, nothing is written. */
+  abandon(): void {
+    this.#registry.abandon();
   }
 
   /** Stops sweeping, answers all waiters and saves all progress. The store stays open. Safe to repeat. */
@@ -135,25 +152,20 @@ export class OperationsService {
 
   /**
    * Answers the operation as observed at most `maxStalenessMs` ago (default: the cache TTL). When its source cannot be
-   * asked in time, the last known state, marked stale.
+   * asked in time, the last known state, marked stale. With the revision the caller has, it is never older than that.
    */
-  async getOperation(operationId: string, maxStalenessMs = this.#parts.options.cacheTtlMs): Promise<OperationInfo> {
-    const found = await this.#find(operationId);
-    await this.#refreshed(found, maxStalenessMs, false);
-    return this.#answer(found);
+  async getOperation(operationId: string, maxStalenessMs?: number, knownRevision = 0n): Promise<OperationInfo> {
+    checkOperationId(operationId);
+    return this.#reader.answer(await this.#reader.read(operationId, { maxStalenessMs, knownRevision }));
   }
 
   /** Answers many operations like getOperation, by id; what does not exist is missing. */
-  async getOperations(
-    operationIds: readonly string[],
-    maxStalenessMs = this.#parts.options.cacheTtlMs,
-  ): Promise<Map<string, OperationInfo>> {
+  async getOperations(operationIds: readonly string[], maxStalenessMs?: number): Promise<Map<string, OperationInfo>> {
     operationIds.forEach((operationId, index) => {
       checkOperationId(operationId, `operations[${index}].operation_id`);
     });
-    const found = await this.#registry.findMany(operationIds);
-    await Promise.all([...found.values()].map((one) => this.#refreshed(one, maxStalenessMs, false)));
-    return new Map([...found].map(([operationId, one]) => [operationId, this.#answer(one)]));
+    const readings = await this.#reader.readMany(operationIds, { maxStalenessMs });
+    return new Map([...readings].map(([operationId, reading]) => [operationId, this.#reader.answer(reading)]));
   }
 
   /**
@@ -162,19 +174,21 @@ export class OperationsService {
    */
   async waitOperation(
     operationId: string,
-    wait: { knownRevision: bigint; untilDone: boolean; timeoutMs: number; signal?: AbortSignal },
+    wait: Omit<Wait, "signal"> & { readonly signal?: AbortSignal },
   ): Promise<OperationInfo> {
-    const deadlineMs = performance.now() + wait.timeoutMs;
-    const found = await this.#find(operationId);
-    await this.#refreshed(found, this.#parts.options.cacheTtlMs, false);
-    if (!("operation" in found)) {
-      return this.#answer(found);
+    checkOperationId(operationId);
+    const { signal: closed } = this.#closed;
+    const signal = wait.signal ? AbortSignal.any([wait.signal, closed]) : closed;
+    return this.#reader.wait(operationId, { ...wait, signal });
+  }
+
+  /** Whether this server, under its present name, owns an operation that has not ended. */
+  async owns(operationId: string, instanceId: string): Promise<boolean> {
+    if (instanceId !== this.#parts.standing.instanceId) {
+      return false;
     }
-    const known = wait.knownRevision === 0n ? found.operation.info.revision : wait.knownRevision;
-    const enough = (info: OperationInfo) => !wait.untilDone && info.revision !== known;
-    const signal = wait.signal ? AbortSignal.any([wait.signal, this.#closed.signal]) : this.#closed.signal;
-    await found.watch.waitUntil(enough, deadlineMs - performance.now(), signal);
-    return this.#answer(found);
+    const known = await this.#registry.find(operationId).catch(ifMissing);
+    return known?.kind === "own";
   }
 
   /** Answers a page of operations, newest first, and the token of the next one; empty at the end. */
@@ -189,8 +203,8 @@ export class OperationsService {
     const page = stored.slice(0, pageSize);
     const last = page.at(-1);
     return {
-      operations: page.map((info) => this.#newest(info)),
-      nextPageToken: stored.length > pageSize && last ? encodePageToken(pageKeyOf(last), filter) : "",
+      operations: await Promise.all(page.map((listed) => this.#newest(listed))),
+      nextPageToken: stored.length > pageSize && last ? encodePageToken(pageKeyOf(last.info), filter) : "",
     };
   }
 
@@ -206,39 +220,43 @@ export class OperationsService {
    */
   async cancelOperation(operationId: string, reason: string, { force = false } = {}): Promise<OperationInfo> {
     checkReason(reason);
-    const found = await this.#find(operationId);
-    if ("operation" in found) {
-      await cancelTracked(this.#cancelContext, found, reason, force);
+    checkOperationId(operationId);
+    for (let moves = 0; ; moves++) {
+      const known = await this.#registry.find(operationId);
+      await cancelKnown(this.#cancelContext, known, reason, force);
+      if (!hasMoved(known) || moves === movesFollowed) {
+        return this.#reader.answer(this.#reader.reading(known));
+      }
     }
-    return this.#answer(found);
   }
 
   /** Asks every operation that matches to stop, and answers which, newest first. */
   async cancelOperations(filter: OperationFilter, reason: string): Promise<string[]> {
     checkReason(reason);
     checkFilter(filter);
-    return cancelMatching(this.#cancelContext, this.#parts.store, filter, reason);
+    return cancelMatching(this.#cancelContext, filter, reason);
   }
 
   /** Removes the record of an operation that has ended. */
   async deleteOperation(operationId: string): Promise<void> {
-    const found = await this.#find(operationId);
-    const { revision } = infoOf(found);
-    if (!hasEnded(infoOf(found))) {
+    checkOperationId(operationId);
+    const info = infoOf((await this.#reader.read(operationId)).known);
+    if (!hasEnded(info)) {
       throw new CallError("OPERATION_NOT_TERMINAL", `operation ${operationId} has not ended; cancel it first`, {
         operationId,
       });
     }
     this.#registry.forget([operationId]);
-    await this.#parts.store.delete(operationId, revision);
+    await this.#parts.store.delete(operationId, info.revision);
   }
 
   /** Answers metric records after a cursor, pulled from the source at most a cache TTL ago. */
   async getMetrics(operationId: string, query: MetricsQuery): Promise<MetricsPage & { operation: OperationInfo }> {
-    const found = await this.#find(operationId);
-    await this.#refreshed(found, this.#parts.options.cacheTtlMs, true);
-    const page = await readMetrics(this.#parts.store, found, query);
-    return { ...page, operation: this.#answer(found) };
+    checkOperationId(operationId);
+    const wanted: Wanted = { metrics: true, maxStalenessMs: this.#parts.options.cacheTtlMs };
+    const reading = await this.#reader.read(operationId, wanted);
+    const page = await readMetrics(this.#parts.store, reading.known, query);
+    return { ...page, operation: this.#reader.answer(reading) };
   }
 
   /**
@@ -246,7 +264,8 @@ export class OperationsService {
    * source defaults to a bridge that updateProgress writes.
    */
   async startOperation(operationId: string, createSource?: (run: OperationRun) => OperationSource): Promise<void> {
-    const { operationType, status } = infoOf(await this.#find(operationId));
+    checkOperationId(operationId);
+    const { operationType, status } = infoOf(await this.#registry.find(operationId));
     const source =
       createSource ??
       ((run) => {
@@ -307,38 +326,31 @@ export class OperationsService {
     return this.#sweep.run();
   }
 
-  #find(operationId: string, field?: string): Promise<TrackedOperation | StoredOperation> {
-    checkOperationId(operationId, field);
-    return this.#registry.find(operationId);
-  }
-
-  /** Waits for a refresh, but no longer than a caller may have to wait for a dead host. */
-  async #refreshed(found: TrackedOperation | StoredOperation, stalenessMs: number, metrics: boolean): Promise<void> {
-    if (!("operation" in found) || !found.operation.source) {
-      return;
+  /** An operation that a repeated request names. */
+  async #current(existing: StoredOperation): Promise<OperationInfo> {
+    const { operationId } = existing.info;
+    const own = this.#registry.active(operationId);
+    if (own && !this.#parts.standing.isShared) {
+      return own.operation.info;
     }
-    const done = new AbortController();
-    const refresh = found.refresh.refresh(stalenessMs, metrics);
-    try {
-      await Promise.race([refresh, pause(this.#parts.options.pullTimeoutMs + getMarginMs, done.signal)]);
-    } finally {
-      // Not with the refresh's own end: then the pause would win the race, and the store's trouble would go untold.
-      done.abort();
+    const reading = await this.#reader.read(operationId).catch(ifMissing);
+    return reading ? this.#reader.answer(reading) : existing.info;
+  }
+
+  /** What is newest known of a listed operation; of another server's, by that one. */
+  async #newest(listed: ListedOperation): Promise<OperationInfo> {
+    if (hasEnded(listed.info)) {
+      return listed.info;
     }
+    const known = await this.#registry.listed(listed);
+    if (known?.kind !== "peers") {
+      return known ? this.#reader.answer(this.#reader.reading(known)) : listed.info;
+    }
+    const reading = await this.#reader.refreshed(known, {});
+    return hasMoved(known) ? listed.info : this.#reader.answer(reading);
   }
 
-  /** The snapshot to answer. Of an operation that waits for its turn in this process, the registry knows all. */
-  #answer(found: TrackedOperation | StoredOperation): OperationInfo {
-    const info = infoOf(found);
-    const waitsHere = info.status === OperationStatus.PENDING && info.host === "";
-    return waitsHere ? seenAgain(info, FreshnessSource.LOCAL, this.#parts.options.now()) : info;
-  }
-
-  #newest(stored: OperationInfo): OperationInfo {
-    return this.#registry.active(stored.operationId)?.operation.info ?? stored;
-  }
-
-  #local(): TrackedOperation[] {
-    return [...this.#registry.tracked].filter(({ operation }) => operation.info.host === "");
+  #local(): OwnOperation[] {
+    return [...this.#registry.own].filter(({ operation }) => operation.info.host === "");
   }
 }

@@ -1,10 +1,10 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type OperationMetrics, OperationMetricsSchema } from "../../gen/longhaul/v1/metrics_pb.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
+import { infoOf, type KnownOperation } from "./known-operation.ts";
 import { metricsMessage } from "./metrics-message.ts";
 import { emptySummary } from "./metrics-summary.ts";
-import { infoOf, type TrackedOperation } from "./operation-registry.ts";
-import type { OperationStore, StoredOperation } from "./operation-store.ts";
+import type { OperationStore } from "./operation-store.ts";
 
 /** Bytes of records in one answer, so that it fits into the message size every gRPC client accepts (4 MiB). */
 const answerBytes = 2 * 1024 * 1024;
@@ -30,24 +30,25 @@ export interface MetricsPage {
 /** Reads a page of an operation's stored metrics log. */
 export async function readMetrics(
   store: OperationStore,
-  found: TrackedOperation | StoredOperation,
+  known: KnownOperation,
   query: MetricsQuery,
 ): Promise<MetricsPage> {
-  const { operationId } = infoOf(found);
-  const { end, summary } = await logOf(store, found);
+  const { operationId } = infoOf(known);
+  const { end, summary } = await logOf(store, known);
   const after = query.latest ? Math.max(query.cursor, end - query.maxRecords) : query.cursor;
   const records = after < end ? fitting(await store.readMetrics(operationId, after, query.maxRecords)) : [];
   const newCursor = records.at(-1)?.sequence ?? query.cursor;
   return { metrics: metricsMessage(summary, records), newCursor, hasMore: newCursor < end };
 }
 
-async function logOf(store: OperationStore, found: TrackedOperation | StoredOperation) {
-  if ("operation" in found) {
-    return { end: found.operation.cursor, summary: found.operation.summary };
+async function logOf(store: OperationStore, known: KnownOperation) {
+  if (known.kind === "own") {
+    return { end: known.operation.cursor, summary: known.operation.summary };
   }
-  const log = await store.metricsLog(found.info.operationId);
+  const { operationId, operationType } = infoOf(known);
+  const log = await store.metricsLog(operationId);
   const summary =
-    log.summary.length > 0 ? fromBinary(OperationMetricsSchema, log.summary) : emptySummary(found.info.operationType);
+    log.summary.length > 0 ? fromBinary(OperationMetricsSchema, log.summary) : emptySummary(operationType);
   return { end: log.cursor, summary };
 }
 

@@ -67,7 +67,11 @@ export function clampCount(value: number, field: string, fallback: number, most:
 }
 
 /** A non-negative Duration in milliseconds, or the fallback when it is unset. */
-export function durationOr(duration: Duration | undefined, field: string, fallbackMs: number): number {
+export function durationOr<F extends number | undefined>(
+  duration: Duration | undefined,
+  field: string,
+  fallbackMs: F,
+): number | F {
   checkDuration(duration, field, 0);
   return duration === undefined ? fallbackMs : durationMs(duration);
 }

@@ -33,7 +33,7 @@ export async function runFunction(run: LocalRun, operationFunc: OperationFunc): 
   if (outcome.ended === "threw") {
     log.warn({ operationId, stack: outcome.stack }, `operation failed: ${outcome.message}`);
   }
-  await control.finish(operationId, operationOutcome(outcome, result));
+  await control.finish(operationId, operationOutcome(outcome, result), begun.attempt);
 }
 
 async function start({ stored, control }: LocalRun): Promise<{ bridge: ProgressBridge; attempt: number } | undefined> {

@@ -62,7 +62,7 @@ class WorkerRun {
     clearTimeout(this.#grace);
     ended.abort();
     if (!closed.aborted) {
-      await control.finish(operationId, outcome);
+      await control.finish(operationId, outcome, this.#attempt);
     }
   }
 

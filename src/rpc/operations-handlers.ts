@@ -8,7 +8,7 @@ import {
   OperationFilterSchema,
   type OperationsService as OperationsServiceDesc,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
-import { invalidField } from "../operations/errors.ts";
+import { CallError, invalidField } from "../operations/errors.ts";
 import { hasEnded } from "../operations/operation-snapshot.ts";
 import type { OperationCount } from "../operations/operation-store.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
@@ -34,32 +34,47 @@ export function createOperationsHandlers(
   const pollAfter = (info: OperationInfo, ms = pollMs): { pollAfter?: Duration } =>
     hasEnded(info) ? {} : { pollAfter: durationFromMs(ms) };
   const unlessKnown = (info: OperationInfo, knownRevision: bigint, ms = pollMs) => ({
-    ...(knownRevision === info.revision ? { notModified: true } : { operation: info }),
+    ...(isKnown(info, knownRevision) ? { notModified: true } : { operation: info }),
     ...(info.freshness && { freshness: info.freshness }),
     ...pollAfter(info, ms),
   });
+  /** Whether a call may be answered for an operation: between servers of one store, only by the one that owns it. */
+  const isAnswerable = async (operationId: string, context: HandlerContext): Promise<boolean> => {
+    const { owner } = context.values.get(originKey);
+    return owner === undefined || operations.owns(operationId, owner);
+  };
+  const refuseUnowned = async (operationId: string, context: HandlerContext): Promise<void> => {
+    if (!(await isAnswerable(operationId, context))) {
+      throw new CallError("OPERATION_NOT_FOUND", `this server does not own operation ${operationId}`, { operationId });
+    }
+  };
   return {
     async createOperation(request, context) {
       const operation = await operations.createOperation(request, { origin: context.values.get(originKey) });
       return { operation, ...pollAfter(operation) };
     },
-    async getOperation({ operationId, maxStaleness, knownRevision }) {
-      const info = await operations.getOperation(operationId, durationOr(maxStaleness, "max_staleness", cacheTtlMs));
-      return unlessKnown(info, knownRevision);
+    async getOperation({ operationId, maxStaleness, knownRevision }, context) {
+      await refuseUnowned(operationId, context);
+      const maxStalenessMs = durationOr(maxStaleness, "max_staleness", undefined);
+      return unlessKnown(await operations.getOperation(operationId, maxStalenessMs, knownRevision), knownRevision);
     },
-    async batchGetOperations({ operations: asked, maxStaleness }) {
+    async batchGetOperations({ operations: asked, maxStaleness }, context) {
       if (asked.length === 0 || asked.length > maximumBatch) {
         throw invalidField("operations", `has ${asked.length} entries; 1 to ${maximumBatch} are allowed`);
       }
       const ids = asked.map(({ operationId }) => operationId);
-      const found = await operations.getOperations(ids, durationOr(maxStaleness, "max_staleness", cacheTtlMs));
+      const mine = await Promise.all(ids.map((operationId) => isAnswerable(operationId, context)));
+      const found = await operations.getOperations(
+        ids.filter((_, index) => mine[index]),
+        durationOr(maxStaleness, "max_staleness", undefined),
+      );
       const changed: OperationInfo[] = [];
       const notFound: string[] = [];
       for (const { operationId, knownRevision } of asked) {
         const info = found.get(operationId);
         if (!info) {
           notFound.push(operationId);
-        } else if (info.revision !== knownRevision) {
+        } else if (!isKnown(info, knownRevision) || info.freshness?.stale) {
           changed.push(info);
         }
       }
@@ -67,6 +82,7 @@ export function createOperationsHandlers(
       return { operations: changed, notFound, ...(live && pollAfter(live)) };
     },
     async waitOperation({ operationId, knownRevision, untilDone, timeout }, context) {
+      await refuseUnowned(operationId, context);
       const wantedMs = Math.min(durationOr(timeout, "timeout", defaultWaitMs), longestWaitMs);
       const info = await operations.waitOperation(operationId, {
         knownRevision,
@@ -84,7 +100,8 @@ export function createOperationsHandlers(
     async countOperations({ filter }) {
       return countsMessage(await operations.countOperations(filter ?? create(OperationFilterSchema)));
     },
-    async cancelOperation({ operationId, reason, force }) {
+    async cancelOperation({ operationId, reason, force }, context) {
+      await refuseUnowned(operationId, context);
       return { operation: await operations.cancelOperation(operationId, reason, { force }) };
     },
     async cancelOperations({ filter, reason }) {
@@ -102,7 +119,8 @@ export function createOperationsHandlers(
       await operations.deleteOperation(operationId);
       return {};
     },
-    async getMetrics({ operationId, cursor, maxRecords, latest }) {
+    async getMetrics({ operationId, cursor, maxRecords, latest }, context) {
+      await refuseUnowned(operationId, context);
       const page = await operations.getMetrics(operationId, {
         cursor: cursorNumber(cursor),
         maxRecords: clampCount(maxRecords, "max_records", 1_000, 10_000),
@@ -118,6 +136,11 @@ export function createOperationsHandlers(
       };
     },
   };
+}
+
+/** Whether the caller's revision is the current one, or newer than what is known here of an operation out of reach. */
+function isKnown({ revision, freshness }: OperationInfo, knownRevision: bigint): boolean {
+  return knownRevision === revision || (freshness?.stale === true && knownRevision > revision);
 }
 
 /** How long the caller will wait for an answer, less the time it needs to get back. */

@@ -1,5 +1,5 @@
 import { createContextKey } from "@connectrpc/connect";
-import { type CallOrigin, traceparentHeader, viaHeader } from "../operations/call-origin.ts";
+import { type CallOrigin, ownerHeader, traceparentHeader, viaHeader } from "../operations/call-origin.ts";
 import { CallError } from "../operations/errors.ts";
 
 /** How the call came here, for handlers. */
@@ -15,5 +15,6 @@ export function readOrigin(headers: Headers, instanceId: string, maxHops: number
     throw new CallError("TOO_MANY_HOPS", `the call has passed ${via.length} servers; at most ${maxHops} are allowed`);
   }
   const traceparent = headers.get(traceparentHeader);
-  return traceparent ? { via, traceparent } : { via };
+  const owner = headers.get(ownerHeader);
+  return { via, ...(traceparent && { traceparent }), ...(owner && { owner }) };
 }

@@ -1,8 +1,8 @@
 import type { Compilable } from "kysely";
 import { type Param, type PreparedQuery, prepareQuery, type QueryRunner } from "./prepared-query.ts";
 
-/** Rows one statement inserts. Every batch is put together from these, so that few statements are prepared. */
-const rowsPerStatement = [256, 64, 16, 4, 1];
+/** Rows one statement inserts. Every batch is put together from these, so that few are prepared and few are run. */
+const rowsPerStatement = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 /** Stands for one row while the statement is built; answers what stands for its columns. */
 export type RowParam<Row> = <K extends keyof Row>(column: K) => Row[K];

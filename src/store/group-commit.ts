@@ -19,9 +19,10 @@ interface WaitingWrite {
  *
  * I1 A write's promise resolves only after the commit.
  * I2 Writes run in the order they came, one group at a time.
- * I3 When a group fails, each of its writes is run alone, so that it fails only for its own reasons.
+ * I3 When a group fails, each of its writes is run alone, so that it fails only for its own reasons; unless
+ *    `failsAll` says of the error that it would come each time.
  */
-export function groupCommit(db: Kysely<StoreTables>): Transact {
+export function groupCommit(db: Kysely<StoreTables>, failsAll: (error: unknown) => boolean = () => false): Transact {
   const waiting: WaitingWrite[] = [];
   let draining = false;
 
@@ -57,8 +58,10 @@ export function groupCommit(db: Kysely<StoreTables>): Transact {
         settle();
       }
     } catch (error) {
-      if (group.length === 1) {
-        group[0]?.reject(error);
+      if (group.length === 1 || failsAll(error)) {
+        for (const { reject } of group) {
+          reject(error);
+        }
         return;
       }
       for (const write of group) {

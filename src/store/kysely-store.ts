@@ -1,9 +1,10 @@
-import type { Kysely, Transaction } from "kysely";
-import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
+import type { Kysely } from "kysely";
 import type { OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
-import { CallError } from "../operations/errors.ts";
 import type {
+  Claim,
   CreateOutcome,
+  ListedOperation,
+  MetricsAppend,
   MetricsLog,
   OperationChange,
   OperationCount,
@@ -13,19 +14,16 @@ import type {
 } from "../operations/operation-store.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
 import { MetricLogs, recordsPerRemoval } from "./metric-logs.ts";
+import { createOperation, labelRows } from "./operation-creation.ts";
 import { type OperationQueries, prepareOperationQueries } from "./operation-queries.ts";
-import { deleteOperation, expireOperations, removeDueTombstones } from "./operation-removal.ts";
-import {
-  activeStatuses,
-  infoFromRow,
-  type OperationRow,
-  operationFromRow,
-  rowFromOperation,
-  storedColumns,
-} from "./operation-rows.ts";
+import { deleteOperation, expireOperations, removeDueTombstones, writeTombstones } from "./operation-removal.ts";
+import { infoFromRow, operationFromRow, rowFromOperation, storedColumns } from "./operation-rows.ts";
 import { countMatching, listMatching } from "./operation-search.ts";
+import { changedByOthers, claimOperations, ownedBy, releaseOperation } from "./ownership.ts";
+import type { QueryRunner } from "./prepared-query.ts";
 import type { StoreTables } from "./schema.ts";
-import type { Transact, Write } from "./transact.ts";
+import { StoreCalls, type StoreCallsOptions } from "./store-calls.ts";
+import type { Statement, Transact, Write } from "./transact.ts";
 
 /** What a store needs of its database. */
 export interface KyselyStoreOptions {
@@ -33,6 +31,13 @@ export interface KyselyStoreOptions {
   readonly db: Kysely<StoreTables>;
   /** Runs a write in a transaction and resolves when it is durable. */
   readonly transact: Transact;
+  /** Runs a single statement without the ways that a transaction takes. Default: in a transaction. */
+  readonly runAlone?: <T>(statement: Statement<T>) => Promise<T>;
+  /** Transactions run side by side, so rows that are to stay as they are must be locked. */
+  readonly lockRows: boolean;
+  readonly troubleOf: StoreCallsOptions["troubleOf"];
+  readonly isFault: StoreCallsOptions["isFault"];
+  readonly onTrouble?: StoreCallsOptions["onTrouble"];
   /** Frees the database, after the last call has ended. */
   readonly release: () => Promise<void>;
 }
@@ -48,51 +53,56 @@ const rowsPerOperation = 8;
  * I1 What a call says is committed before its promise resolves.
  * I2 An operation and what belongs to it (labels, end of its log) change in one transaction.
  * I3 operation_type, parent, created_at and labels never change after the insert; `replace` does not write them.
- * I4 The database is freed once, when no call is under way; calls that come later are refused.
+ * I4 What only its owner may write is written in a transaction that keeps others from taking the ownership meanwhile.
+ * I5 The database is freed once, when no call is under way; calls that come later are refused.
  */
 export class KyselyStore implements OperationStore {
+  /** The way of all calls to the database, for what else is stored in it. */
+  readonly calls: StoreCalls;
   readonly #db: Kysely<StoreTables>;
   readonly #transact: Transact;
+  readonly #runAlone: KyselyStoreOptions["runAlone"];
+  readonly #lockRows: boolean;
   readonly #release: () => Promise<void>;
   readonly #logs: MetricLogs;
   readonly #operations: OperationQueries;
-  readonly #underWay = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
-  constructor({ db, transact, release }: KyselyStoreOptions) {
+  constructor({ db, transact, runAlone, lockRows, troubleOf, isFault, onTrouble, release }: KyselyStoreOptions) {
     this.#db = db;
     this.#transact = transact;
+    this.#runAlone = runAlone;
+    this.#lockRows = lockRows;
     this.#release = release;
-    this.#logs = new MetricLogs(db);
-    this.#operations = prepareOperationQueries(db);
+    this.#logs = new MetricLogs(db, lockRows);
+    this.#operations = prepareOperationQueries(db, lockRows);
+    let probes = 0;
+    this.calls = new StoreCalls({
+      troubleOf,
+      isFault,
+      ...(onTrouble && { onTrouble }),
+      // A tombstone of no operation, due at once: the next expiry takes it away. Another one each time, because SQLite
+      // does not write what is as it was.
+      probe: () => {
+        probes += 1;
+        const tombstone = { operation_id: "", expired_at: 0, kept_until: -probes };
+        return transact(1, (trx) => writeTombstones(trx, [tombstone]));
+      },
+    });
+  }
+
+  get trouble(): string | undefined {
+    return this.calls.trouble?.reason;
   }
 
   async create(operation: StoredOperation): Promise<CreateOutcome> {
     const row = rowFromOperation(operation);
-    const labels = Object.entries(operation.info.labels).map(([key, value]) => ({
-      operation_id: row.operation_id,
-      key,
-      value,
-      created_at: row.created_at,
-    }));
-    return this.#write(rowsPerOperation + labels.length, async (trx) => {
-      for (;;) {
-        const { numAffectedRows } = await this.#operations.insert.run(trx, row);
-        if (numAffectedRows === 1n) {
-          await this.#operations.insertLabels.run(trx, labels);
-          return { created: true };
-        }
-        const holder = await findHolder(trx, row);
-        // Another server may have removed the holder meanwhile; then the way is free.
-        if (holder !== undefined) {
-          return { created: false, ...holder };
-        }
-      }
-    });
+    const labels = labelRows(row, operation.info.labels);
+    return this.#write(rowsPerOperation + labels.length, (trx) => createOperation(trx, this.#operations, row, labels));
   }
 
   get(operationId: string): Promise<StoredOperation | undefined> {
-    return this.#run(async () => {
+    return this.calls.read(async () => {
       const { rows } = await this.#operations.select.run(this.#db, operationId);
       return rows[0] && operationFromRow(rows[0]);
     });
@@ -100,7 +110,7 @@ export class KyselyStore implements OperationStore {
 
   getMany(operationIds: readonly string[]): Promise<StoredOperation[]> {
     const ids = [...new Set(operationIds)];
-    return this.#run(async () => {
+    return this.calls.read(async () => {
       const found: StoredOperation[] = [];
       for (let from = 0; from < ids.length; from += idsPerQuery) {
         const rows = await this.#db
@@ -114,74 +124,82 @@ export class KyselyStore implements OperationStore {
     });
   }
 
-  loadActive(): Promise<StoredOperation[]> {
-    return this.#run(async () => {
-      const rows = await this.#db
-        .selectFrom("operations")
-        .select(storedColumns)
-        .where("status", "in", activeStatuses)
-        .orderBy("created_at")
-        .orderBy("operation_id")
-        .execute();
-      return rows.map(operationFromRow);
-    });
+  claim(claim: Claim, limit: number): Promise<StoredOperation[]> {
+    return this.#write(limit * rowsPerOperation, (trx) => claimOperations(trx, claim, limit, this.#lockRows));
+  }
+
+  ownedBy(owner: string): Promise<string[]> {
+    return this.calls.read(() => ownedBy(this.#db, owner));
+  }
+
+  release(operationId: string, owner: string): Promise<void> {
+    return this.#write(1, (trx) => releaseOperation(trx, operationId, owner));
+  }
+
+  changedByOthers(owner: string): Promise<string[]> {
+    return this.calls.read(() => changedByOthers(this.#db, owner));
   }
 
   async replace(changes: readonly OperationChange[]): Promise<Set<string>> {
-    const prepared = changes.map(({ operation, expectedRevision, metrics }) => ({
-      row: rowFromOperation(operation),
-      expectedRevision,
-      metrics,
-    }));
-    const rows = prepared.reduce((sum, { metrics }) => sum + rowsPerOperation + (metrics?.records.length ?? 0), 0);
-    return this.#write(rows, async (trx) => {
+    const prepared = changes
+      .map(({ operation, expectedRevision, expectedOwner, byOther = false }) => ({
+        row: { ...rowFromOperation(operation), changed_by_other: byOther ? 1 : 0 },
+        expectedRevision,
+        expectedOwner,
+      }))
+      // All transactions lock in one order, so none waits for another that waits for it.
+      .sort((a, b) => compare(a.row.operation_id, b.row.operation_id));
+    const replaceAll = async (db: QueryRunner) => {
       const replaced = new Set<string>();
       for (const change of prepared) {
-        const { numAffectedRows } = await this.#operations.update.run(trx, change);
-        if (numAffectedRows !== 1n) {
-          continue;
-        }
-        const { operation_id } = change.row;
-        replaced.add(operation_id);
-        if (change.metrics !== undefined) {
-          await this.#logs.append(trx, operation_id, change.metrics.records, change.metrics.summary);
+        const { numAffectedRows } = await this.#operations.update.run(db, change);
+        if (numAffectedRows === 1n) {
+          replaced.add(change.row.operation_id);
         }
       }
       return replaced;
+    };
+    const runAlone = changes.length === 1 ? this.#runAlone : undefined;
+    return runAlone
+      ? this.calls.write(() => runAlone(replaceAll))
+      : this.#write(changes.length * rowsPerOperation, replaceAll);
+  }
+
+  list(filter: OperationFilter, after: PageKey | undefined, limit: number): Promise<ListedOperation[]> {
+    return this.calls.read(async () => {
+      const rows = await listMatching(this.#db, filter, after, limit);
+      return rows.map((row) => ({ info: infoFromRow(row), owner: row.owner ?? "" }));
     });
   }
 
-  list(filter: OperationFilter, after: PageKey | undefined, limit: number): Promise<OperationInfo[]> {
-    return this.#run(async () => (await listMatching(this.#db, filter, after, limit)).map(infoFromRow));
-  }
-
   count(filter: OperationFilter): Promise<OperationCount[]> {
-    return this.#run(() => countMatching(this.#db, filter));
+    return this.calls.read(() => countMatching(this.#db, filter));
   }
 
-  appendMetrics(operationId: string, records: readonly MetricRecord[], summary: Uint8Array): Promise<void> {
+  appendMetrics({ operationId, owner, records, summary }: MetricsAppend): Promise<boolean> {
     return this.#write(records.length, async (trx) => {
-      const { rows } = await this.#operations.exists.run(trx, operationId);
-      // The operation may have been removed since the records were read from its source.
-      if (rows.length > 0) {
-        await this.#logs.append(trx, operationId, records, summary);
+      const { rows } = await this.#operations.owned.run(trx, { operationId, owner });
+      if (rows.length === 0) {
+        return false;
       }
+      await this.#logs.append(trx, operationId, records, summary);
+      return true;
     });
   }
 
   metricsLog(operationId: string): Promise<MetricsLog> {
-    return this.#run(() => this.#logs.end(operationId));
+    return this.calls.read(() => this.#logs.end(operationId));
   }
 
   readMetrics(operationId: string, cursor: number, limit: number): Promise<MetricRecord[]> {
-    return this.#run(() => this.#logs.read(operationId, cursor, limit));
+    return this.calls.read(() => this.#logs.read(operationId, cursor, limit));
   }
 
   expire(now: number, limit: number, tombstoneUntil: number): Promise<string[]> {
-    return this.#run(async () => {
+    return this.calls.write(async () => {
       const expired = await this.#transact(limit * rowsPerOperation, async (trx) => {
         await removeDueTombstones(trx, now, limit);
-        return expireOperations(trx, this.#logs, now, limit, tombstoneUntil);
+        return expireOperations(trx, this.#logs, { now, limit, tombstoneUntil, lockRows: this.#lockRows });
       });
       await this.#removeDroppedRecords();
       return expired;
@@ -189,7 +207,7 @@ export class KyselyStore implements OperationStore {
   }
 
   delete(operationId: string, expectedRevision: bigint): Promise<boolean> {
-    return this.#run(async () => {
+    return this.calls.write(async () => {
       const deleted = await this.#transact(rowsPerOperation, (trx) =>
         deleteOperation(trx, this.#logs, operationId, expectedRevision),
       );
@@ -199,7 +217,7 @@ export class KyselyStore implements OperationStore {
   }
 
   expiredAt(operationId: string): Promise<number | undefined> {
-    return this.#run(async () => {
+    return this.calls.read(async () => {
       const row = await this.#db
         .selectFrom("tombstones")
         .select("expired_at")
@@ -210,7 +228,7 @@ export class KyselyStore implements OperationStore {
   }
 
   close(): Promise<void> {
-    this.#closed ??= Promise.allSettled(this.#underWay).then(this.#release);
+    this.#closed ??= this.calls.close().then(this.#release);
     return this.#closed;
   }
 
@@ -223,34 +241,10 @@ export class KyselyStore implements OperationStore {
   }
 
   #write<T>(rows: number, write: Write<T>): Promise<T> {
-    return this.#run(() => this.#transact(rows, write));
-  }
-
-  async #run<T>(call: () => Promise<T>): Promise<T> {
-    if (this.#closed !== undefined) {
-      throw new CallError("STORE_UNAVAILABLE", "the store is closed");
-    }
-    const result = call();
-    this.#underWay.add(result);
-    try {
-      return await result;
-    } catch (cause) {
-      throw new CallError("STORE_UNAVAILABLE", "the store could not be read or written", { cause });
-    } finally {
-      this.#underWay.delete(result);
-    }
+    return this.calls.write(() => this.#transact(rows, write));
   }
 }
 
-/** The operation that has the id or the request_id of a new one. With both taken, a repeated request is likelier. */
-async function findHolder(trx: Transaction<StoreTables>, { operation_id, request_id }: OperationRow) {
-  const taken = trx.selectFrom("operations").select(storedColumns);
-  if (request_id !== null) {
-    const row = await taken.where("request_id", "=", request_id).executeTakeFirst();
-    if (row !== undefined) {
-      return { conflict: "request_id", existing: operationFromRow(row) } as const;
-    }
-  }
-  const row = await taken.where("operation_id", "=", operation_id).executeTakeFirst();
-  return row && ({ conflict: "operation_id", existing: operationFromRow(row) } as const);
+function compare(a: string, b: string): number {
+  return Number(a > b) - Number(a < b);
 }

@@ -20,13 +20,16 @@ const logsPerRemoval = 250;
  */
 export class MetricLogs {
   readonly #db: Kysely<StoreTables>;
+  readonly #lockRows: boolean;
   readonly #readLog: PreparedQuery<{ operationId: string }, { cursor: number; summary: Uint8Array }>;
   readonly #moveEnd;
   readonly #readRecords;
   readonly #insertRecords: BatchInsert<StoreTables["metric_records"]>;
 
-  constructor(db: Kysely<StoreTables>) {
+  /** With `lockRows`, for databases whose transactions run side by side, what one removes is left to it. */
+  constructor(db: Kysely<StoreTables>, lockRows: boolean) {
     this.#db = db;
+    this.#lockRows = lockRows;
     this.#readLog = prepareQuery((param: Param<{ operationId: string }>) =>
       db
         .selectFrom("metric_logs")
@@ -152,19 +155,37 @@ export class MetricLogs {
     await trx.deleteFrom("metric_logs").where("operation_id", "in", operationIds).execute();
   }
 
-  /** Removes some records of dropped logs, so many as one transaction should. False when there were none. */
+  /**
+   * Removes some records of dropped logs, so many as one transaction should. False when there were none, but for those
+   * that another transaction is just removing.
+   */
   async removeDropped(trx: Transaction<StoreTables>): Promise<boolean> {
-    const logs = await trx.selectFrom("dropped_metric_logs").selectAll().limit(logsPerRemoval).execute();
+    const logs = await trx
+      .selectFrom("dropped_metric_logs")
+      .selectAll()
+      .limit(logsPerRemoval)
+      .$if(this.#lockRows, (query) => query.forUpdate().skipLocked())
+      .execute();
+    const whole: string[] = [];
     let left = recordsPerRemoval;
     for (const { log_id, removed_to, cursor } of logs) {
-      const upTo = Math.min(cursor, removed_to + left);
-      await trx.deleteFrom("metric_records").where("log_id", "=", log_id).where("sequence", "<=", upTo).execute();
-      if (upTo < cursor) {
+      if (cursor - removed_to > left) {
+        const upTo = removed_to + left;
+        await trx
+          .deleteFrom("metric_records")
+          .where("log_id", "=", log_id)
+          .where("sequence", ">", removed_to)
+          .where("sequence", "<=", upTo)
+          .execute();
         await trx.updateTable("dropped_metric_logs").set({ removed_to: upTo }).where("log_id", "=", log_id).execute();
         break;
       }
-      await trx.deleteFrom("dropped_metric_logs").where("log_id", "=", log_id).execute();
-      left -= upTo - removed_to;
+      whole.push(log_id);
+      left -= cursor - removed_to;
+    }
+    if (whole.length > 0) {
+      await trx.deleteFrom("metric_records").where("log_id", "in", whole).execute();
+      await trx.deleteFrom("dropped_metric_logs").where("log_id", "in", whole).execute();
     }
     return logs.length > 0;
   }

@@ -1,6 +1,6 @@
-import { type Expression, type Kysely, sql } from "kysely";
-import { type Migration, Migrator } from "kysely/migration";
-import type { StoreTables } from "./schema.ts";
+import { type Expression, sql } from "kysely";
+import type { Migration } from "kysely/migration";
+import { activeStatuses } from "./operation-rows.ts";
 
 /** What the databases call differently. */
 export interface ColumnTypes {
@@ -11,37 +11,8 @@ export interface ColumnTypes {
   readonly clustered: Expression<unknown>;
 }
 
-/**
- * Brings a database to the newest schema. `place` names the database in messages.
- * Throws an Error when a newer version has written it, or when a migration fails; then nothing has changed.
- */
-export async function migrateStore(db: Kysely<StoreTables>, types: ColumnTypes, place: string): Promise<void> {
-  const migrations = storeMigrations(types);
-  const known = Object.keys(migrations).sort();
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
-  await refuseNewerSchema(db, known, place);
-  const { error } = await migrator.migrateToLatest();
-  if (error !== undefined) {
-    throw error;
-  }
-}
-
-async function refuseNewerSchema(db: Kysely<StoreTables>, known: readonly string[], place: string): Promise<void> {
-  const tables = await db.introspection.getTables({ withInternalKyselyTables: true });
-  if (!tables.some(({ name }) => name === "kysely_migration")) {
-    return;
-  }
-  const { rows } = await sql<{ name: string }>`select name from kysely_migration order by name`.execute(db);
-  const newest = rows.at(-1)?.name;
-  if (newest !== undefined && !known.includes(newest)) {
-    throw new Error(
-      `${place} has the schema "${newest}" of a newer longhaul, this one knows schemas up to "${known.at(-1)}"; ` +
-        "run the newer longhaul or use another data directory",
-    );
-  }
-}
-
-function storeMigrations({ text, bytes, clustered }: ColumnTypes): Record<string, Migration> {
+/** All steps to the newest schema by their names, whose order is the steps'. */
+export function storeMigrations({ text, bytes, clustered }: ColumnTypes): Record<string, Migration> {
   return {
     "0001_operations": {
       async up(db) {
@@ -152,6 +123,31 @@ function storeMigrations({ text, bytes, clustered }: ColumnTypes): Record<string
           .modifyEnd(clustered)
           .execute();
         await db.schema.createIndex("tombstones_by_kept_until").on("tombstones").column("kept_until").execute();
+      },
+    },
+    "0002_owners": {
+      async up(db) {
+        await db.schema.alterTable("operations").addColumn("owner", text).execute();
+        await db.schema
+          .alterTable("operations")
+          .addColumn("changed_by_other", "integer", (column) => column.notNull().defaultTo(0))
+          .execute();
+        // No instance has this id, so the next server takes them over.
+        await sql`update operations set owner = 'none' where status in (${sql.join(activeStatuses)})`.execute(db);
+        await db.schema
+          .createIndex("operations_by_owner")
+          .on("operations")
+          .columns(["owner", "changed_by_other"])
+          .where("owner", "is not", null)
+          .execute();
+        await db.schema
+          .createTable("instances")
+          .addColumn("instance_id", text, (column) => column.primaryKey().notNull())
+          .addColumn("url", text, (column) => column.notNull())
+          .addColumn("operation_types", text, (column) => column.notNull())
+          .addColumn("lease_until", "bigint", (column) => column.notNull())
+          .modifyEnd(clustered)
+          .execute();
       },
     },
   };

@@ -1,4 +1,4 @@
-import type { Kysely } from "kysely";
+import { type Kysely, type SqlBool, sql } from "kysely";
 import { prepareBatchInsert } from "./batch-insert.ts";
 import { type OperationRow, storedColumns } from "./operation-rows.ts";
 import { type Param, prepareQuery } from "./prepared-query.ts";
@@ -7,8 +7,11 @@ import type { StoreTables } from "./schema.ts";
 /** The statements on single operations, prepared. */
 export type OperationQueries = ReturnType<typeof prepareOperationQueries>;
 
-/** Prepares the statements on single operations. */
-export function prepareOperationQueries(db: Kysely<StoreTables>) {
+/**
+ * Prepares the statements on single operations. With `lockRows`, for databases whose transactions run side by side, what
+ * a transaction has looked at stays as it is until its end.
+ */
+export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boolean) {
   return {
     /** The operation of an id. */
     select: prepareQuery((param: Param<string>) =>
@@ -21,16 +24,23 @@ export function prepareOperationQueries(db: Kysely<StoreTables>) {
           param((id) => id),
         ),
     ),
-    /** A row when there is an operation of the id. */
-    exists: prepareQuery((param: Param<string>) =>
+    /** A row when the operation is the owner's and has not ended. */
+    owned: prepareQuery((param: Param<{ operationId: string; owner: string }>) =>
       db
         .selectFrom("operations")
         .select("operation_id")
         .where(
           "operation_id",
           "=",
-          param((id) => id),
-        ),
+          param(({ operationId }) => operationId),
+        )
+        .where(
+          "owner",
+          "=",
+          param(({ owner }) => owner),
+        )
+        .where("completed_at", "is", null)
+        .$if(lockRows, (query) => query.forShare()),
     ),
     /** Inserts an operation, unless its id or request_id is taken. */
     insert: prepareQuery((param: Param<OperationRow>) =>
@@ -48,6 +58,8 @@ export function prepareOperationQueries(db: Kysely<StoreTables>) {
           request_id: param((row) => row.request_id),
           payload_hash: param((row) => row.payload_hash),
           dispatched: param((row) => row.dispatched),
+          owner: param((row) => row.owner),
+          changed_by_other: param((row) => row.changed_by_other),
           info: param((row) => row.info),
           request: param((row) => row.request),
         })
@@ -64,8 +76,8 @@ export function prepareOperationQueries(db: Kysely<StoreTables>) {
         })),
       ),
     ),
-    /** Writes what may change of an operation, if it has the expected revision. */
-    update: prepareQuery((param: Param<{ row: OperationRow; expectedRevision: bigint }>) =>
+    /** Writes what may change of an operation, if it has the expected revision and owner. */
+    update: prepareQuery((param: Param<{ row: OperationRow; expectedRevision: bigint; expectedOwner: string }>) =>
       db
         .updateTable("operations")
         .set({
@@ -74,6 +86,8 @@ export function prepareOperationQueries(db: Kysely<StoreTables>) {
           expires_at: param(({ row }) => row.expires_at),
           revision: param(({ row }) => row.revision),
           dispatched: param(({ row }) => row.dispatched),
+          owner: param(({ row }) => row.owner),
+          changed_by_other: param(({ row }) => row.changed_by_other),
           info: param(({ row }) => row.info),
         })
         .where(
@@ -85,7 +99,8 @@ export function prepareOperationQueries(db: Kysely<StoreTables>) {
           "revision",
           "=",
           param(({ expectedRevision }) => expectedRevision),
-        ),
+        )
+        .where(sql<SqlBool>`coalesce(owner, '') = ${param(({ expectedOwner }) => expectedOwner)}`),
     ),
   };
 }

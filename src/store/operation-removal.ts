@@ -1,6 +1,17 @@
-import type { Transaction } from "kysely";
+import type { Selectable, Transaction } from "kysely";
 import type { MetricLogs } from "./metric-logs.ts";
 import type { StoreTables } from "./schema.ts";
+
+/** What expires. Times are in milliseconds since the epoch. */
+export interface Expiry {
+  readonly now: number;
+  /** The most operations to remove. */
+  readonly limit: number;
+  /** How long the tombstones are kept. */
+  readonly tombstoneUntil: number;
+  /** Transactions run side by side: what another one is just removing is passed over. */
+  readonly lockRows: boolean;
+}
 
 /**
  * Removes up to `limit` operations whose expires_at is at or before `now`, the oldest first, and leaves tombstones.
@@ -9,9 +20,7 @@ import type { StoreTables } from "./schema.ts";
 export async function expireOperations(
   trx: Transaction<StoreTables>,
   logs: MetricLogs,
-  now: number,
-  limit: number,
-  tombstoneUntil: number,
+  { now, limit, tombstoneUntil, lockRows }: Expiry,
 ): Promise<string[]> {
   const due = await trx
     .selectFrom("operations")
@@ -19,6 +28,7 @@ export async function expireOperations(
     .where("expires_at", "<=", now)
     .orderBy("expires_at")
     .limit(limit)
+    .$if(lockRows, (query) => query.forUpdate().skipLocked())
     .execute();
   if (due.length === 0) {
     return [];
@@ -35,6 +45,15 @@ export async function expireOperations(
     expired_at: expires_at ?? now,
     kept_until: tombstoneUntil,
   }));
+  await writeTombstones(trx, tombstones);
+  return ids;
+}
+
+/** Notes that operations have expired; a later expiry of the same id counts. */
+export async function writeTombstones(
+  trx: Transaction<StoreTables>,
+  tombstones: readonly Selectable<StoreTables["tombstones"]>[],
+): Promise<void> {
   await trx
     .insertInto("tombstones")
     .values(tombstones)
@@ -45,7 +64,6 @@ export async function expireOperations(
       })),
     )
     .execute();
-  return ids;
 }
 
 /** Removes up to `limit` tombstones that are due at `now`. */

@@ -7,7 +7,7 @@ import type { StoredOperation } from "../operations/operation-store.ts";
 import type { StoreTables } from "./schema.ts";
 
 /** The columns an operation is read from. */
-export const storedColumns = ["info", "request", "payload_hash", "dispatched"] as const;
+export const storedColumns = ["info", "request", "payload_hash", "dispatched", "owner"] as const;
 
 /** The statuses of operations that have not ended. */
 export const activeStatuses: readonly OperationStatus[] = [OperationStatus.PENDING, OperationStatus.RUNNING];
@@ -16,7 +16,7 @@ export const activeStatuses: readonly OperationStatus[] = [OperationStatus.PENDI
 export type OperationRow = Selectable<StoreTables["operations"]>;
 
 /** The row of an operation. */
-export function rowFromOperation({ info, request, payloadHash, dispatched }: StoredOperation): OperationRow {
+export function rowFromOperation({ info, request, payloadHash, dispatched, owner }: StoredOperation): OperationRow {
   return {
     operation_id: info.operationId,
     operation_type: info.operationType,
@@ -29,6 +29,8 @@ export function rowFromOperation({ info, request, payloadHash, dispatched }: Sto
     request_id: request.requestId || null,
     payload_hash: payloadHash,
     dispatched: dispatched ? 1 : 0,
+    owner: owner || null,
+    changed_by_other: 0,
     info: toBinary(OperationInfoSchema, info),
     request: toBinary(CreateOperationRequestSchema, request),
   };
@@ -41,6 +43,7 @@ export function operationFromRow(row: Pick<OperationRow, (typeof storedColumns)[
     request: fromBinary(CreateOperationRequestSchema, row.request),
     payloadHash: row.payload_hash,
     dispatched: row.dispatched === 1,
+    owner: row.owner ?? "",
   };
 }
 

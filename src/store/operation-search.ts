@@ -1,35 +1,45 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { type ExpressionBuilder, type Kysely, type SqlBool, sql } from "kysely";
+import type { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { OperationCount, PageKey } from "../operations/operation-store.ts";
 import { activeStatuses } from "./operation-rows.ts";
 import type { StoreTables } from "./schema.ts";
 
-/** A label's key and value. */
-type Label = readonly [key: string, value: string];
-
 /** Operations with a label beyond which it no longer matters how many they are. */
 const manyOperations = 1_000;
 
-/** Up to `limit` snapshots that match, newest first, beginning after `after`. */
+/**
+ * Up to `limit` operations that match, newest first, beginning after `after`.
+ *
+ * Those of several statuses are put together from a page of each: an index has those of one status in the order of
+ * lists, but those of two only one after the other, and planners then go through all operations instead.
+ */
 export async function listMatching(
   db: Kysely<StoreTables>,
   filter: OperationFilter,
   after: PageKey | undefined,
   limit: number,
-): Promise<{ info: Uint8Array }[]> {
-  const { query, createdAt, operationId } = await matching(db, filter);
-  const page = query.select("operations.info").orderBy(createdAt, "desc").orderBy(operationId, "desc").limit(limit);
-  const rest =
-    after === undefined
-      ? page
-      : page.where(sql<SqlBool>`(${createdAt}, ${operationId}) < (${after.createdAtMs}, ${after.operationId})`);
-  return rest.execute();
+): Promise<{ info: Uint8Array; owner: string | null }[]> {
+  const label = await rarestLabel(db, filter);
+  const [first, ...others] = new Set(filter.statuses);
+  if (first === undefined || others.length === 0 || label !== undefined || filter.parentOperationId !== "") {
+    return pageOf(db, filter, label, after, limit).execute();
+  }
+  const pageWith = (status: OperationStatus) =>
+    db.selectFrom(pageOf(db, { ...filter, statuses: [status] }, undefined, after, limit).as("page")).selectAll();
+  return db
+    .selectFrom(others.reduce((pages, status) => pages.unionAll(pageWith(status)), pageWith(first)).as("pages"))
+    .select(["info", "owner"])
+    .orderBy("created_at", "desc")
+    .orderBy("operation_id", "desc")
+    .limit(limit)
+    .execute();
 }
 
 /** How many operations match, by status and type. */
 export async function countMatching(db: Kysely<StoreTables>, filter: OperationFilter): Promise<OperationCount[]> {
-  const { query } = await matching(db, filter);
+  const { query } = matching(db, filter, await rarestLabel(db, filter));
   return query
     .select(({ fn }) => [
       "operations.status",
@@ -40,20 +50,38 @@ export async function countMatching(db: Kysely<StoreTables>, filter: OperationFi
     .execute();
 }
 
+function pageOf(
+  db: Kysely<StoreTables>,
+  filter: OperationFilter,
+  label: string | undefined,
+  after: PageKey | undefined,
+  limit: number,
+) {
+  const { query, createdAt, operationId } = matching(db, filter, label);
+  const page = query
+    .select(["operations.info", "operations.owner", "operations.created_at", "operations.operation_id"])
+    .orderBy(createdAt, "desc")
+    .orderBy(operationId, "desc")
+    .limit(limit);
+  return after === undefined
+    ? page
+    : page.where(sql<SqlBool>`(${createdAt}, ${operationId}) < (${after.createdAtMs}, ${after.operationId})`);
+}
+
 /**
- * The operations that match. Those with a label are found along the index of their rarest one, which is in the order of
- * lists as well (hence the columns to sort by), unless another condition leaves few in any case.
+ * The operations that match. With the key of a label they are found along its index, which is in the order of lists as
+ * well, hence the columns to sort by.
  */
-async function matching(db: Kysely<StoreTables>, filter: OperationFilter) {
-  const labels: readonly Label[] = Object.entries(filter.labels);
-  const rarest = isNarrow(filter) ? undefined : await rarestLabel(db, labels);
-  const source = rarest === undefined ? "operations" : "label";
+function matching(db: Kysely<StoreTables>, filter: OperationFilter, label: string | undefined) {
+  const source = label === undefined ? "operations" : "label";
   const createdAt = sql.ref<number>(`${source}.created_at`);
   const operationId = sql.ref<string>(`${source}.operation_id`);
 
-  let query = rarest === undefined ? db.selectFrom("operations") : labelled(db, rarest);
-  for (const label of labels.filter((label) => label !== rarest)) {
-    query = query.where((eb) => hasLabel(eb, label));
+  let query = label === undefined ? db.selectFrom("operations") : labelled(db, label, filter.labels[label] ?? "");
+  for (const [key, value] of Object.entries(filter.labels)) {
+    if (key !== label) {
+      query = query.where((eb) => hasLabel(eb, key, value));
+    }
   }
   if (filter.operationTypes.length > 0) {
     query = query.where("operations.operation_type", "in", filter.operationTypes);
@@ -80,20 +108,26 @@ function isNarrow({ statuses, parentOperationId }: OperationFilter): boolean {
   );
 }
 
-/** Asks the index how many operations have each label; planners know nothing of single values. */
-async function rarestLabel(db: Kysely<StoreTables>, labels: readonly Label[]): Promise<Label | undefined> {
-  let rarest = labels[0];
-  if (labels.length < 2) {
-    return rarest;
+/**
+ * The key of the label to find operations by; undefined when there is a better way. Asks the index how many operations
+ * have each label, because planners know nothing of single values.
+ */
+async function rarestLabel(db: Kysely<StoreTables>, filter: OperationFilter): Promise<string | undefined> {
+  const labels = Object.entries(filter.labels);
+  if (isNarrow(filter)) {
+    return undefined;
   }
+  let rarest = labels[0]?.[0];
   let fewest = Number.POSITIVE_INFINITY;
-  for (const label of labels) {
-    const [key, value] = label;
+  for (const [key, value] of labels.length > 1 ? labels : []) {
     const some = db
       .selectFrom("operation_labels")
       .select("operation_id")
       .where("key", "=", key)
       .where("value", "=", value)
+      // In the order of the index, so that it is read no further.
+      .orderBy("created_at", "desc")
+      .orderBy("operation_id", "desc")
       .limit(manyOperations);
     const { count } = await db
       .selectFrom(some.as("some"))
@@ -101,14 +135,14 @@ async function rarestLabel(db: Kysely<StoreTables>, labels: readonly Label[]): P
       .executeTakeFirstOrThrow();
     if (count < fewest) {
       fewest = count;
-      rarest = label;
+      rarest = key;
     }
   }
   return rarest;
 }
 
 /** Operations with a label. The joined table shows in the type as if it were not there. */
-function labelled(db: Kysely<StoreTables>, [key, value]: Label) {
+function labelled(db: Kysely<StoreTables>, key: string, value: string) {
   const operations = db.selectFrom("operations");
   return operations
     .innerJoin("operation_labels as label", "label.operation_id", "operations.operation_id")
@@ -116,7 +150,7 @@ function labelled(db: Kysely<StoreTables>, [key, value]: Label) {
     .where("label.value", "=", value) as unknown as typeof operations;
 }
 
-function hasLabel(eb: ExpressionBuilder<StoreTables, "operations">, [key, value]: Label) {
+function hasLabel(eb: ExpressionBuilder<StoreTables, "operations">, key: string, value: string) {
   return eb.exists(
     eb
       .selectFrom("operation_labels as other")

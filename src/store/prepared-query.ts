@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import type { Compilable, CompiledQuery, Kysely, QueryResult } from "kysely";
 
 /** A database or a transaction; the query, not this, says which tables there are. */
@@ -11,6 +12,14 @@ export interface PreparedQuery<Values, Row> {
 
 /** Stands for a value while the query is built, and says where the value comes from when it is run. */
 export type Param<Values> = <T>(read: (values: Values) => T) => T;
+
+/** The statements' names, by the parameters they are run with: drivers are given nothing else of a query but its text. */
+const names = new WeakMap<readonly unknown[], string>();
+
+/** A short name of the prepared query whose parameters these are; undefined for those of other queries. */
+export function preparedNameOf(parameters: readonly unknown[]): string | undefined {
+  return names.get(parameters);
+}
 
 class Parameter<Values> {
   readonly read: (values: Values) => unknown;
@@ -29,12 +38,12 @@ export function prepareQuery<Values, Row>(
 ): PreparedQuery<Values, Row> {
   const param = <T>(read: (values: Values) => T) => new Parameter(read) as T;
   const compiled: CompiledQuery<Row> = build(param).compile();
-  const parameters = [...compiled.parameters];
+  const name = hash("sha1", compiled.sql, "base64url");
   return {
-    run: (db, values) =>
-      db.executeQuery({
-        ...compiled,
-        parameters: parameters.map((value) => (value instanceof Parameter ? value.read(values) : value)),
-      }),
+    run(db, values) {
+      const parameters = compiled.parameters.map((value) => (value instanceof Parameter ? value.read(values) : value));
+      names.set(parameters, name);
+      return db.executeQuery({ ...compiled, parameters });
+    },
   };
 }

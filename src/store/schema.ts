@@ -13,6 +13,7 @@ export interface StoreTables {
   metric_records: MetricRecordsTable;
   dropped_metric_logs: DroppedMetricLogsTable;
   tombstones: TombstonesTable;
+  instances: InstancesTable;
 }
 
 /** The messages of an operation, with what is searched for in columns. */
@@ -32,6 +33,10 @@ interface OperationsTable {
   payload_hash: string;
   /** 0 or 1. */
   dispatched: number;
+  /** Null when nothing is left to do. */
+  owner: string | null;
+  /** 1 when somebody else has changed it and the owner has not written since, else 0. */
+  changed_by_other: number;
   /** A binary OperationInfo. */
   info: Uint8Array;
   /** A binary CreateOperationRequest. */
@@ -87,4 +92,15 @@ interface TombstonesTable {
   expired_at: number;
   /** When the tombstone itself goes. */
   kept_until: number;
+}
+
+/** Servers that share the store, while they are alive. Empty where none can share it. */
+interface InstancesTable {
+  instance_id: string;
+  /** Where the others reach it. */
+  url: string;
+  /** A JSON array of the types it serves. */
+  operation_types: string;
+  /** Until when it counts as alive, by the database's clock. */
+  lease_until: number;
 }

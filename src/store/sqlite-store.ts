@@ -5,14 +5,17 @@ import { Kysely, sql } from "kysely";
 import type { OperationStore } from "../operations/operation-store.ts";
 import { groupCommit } from "./group-commit.ts";
 import { KyselyStore } from "./kysely-store.ts";
-import { type ColumnTypes, migrateStore } from "./migrations.ts";
+import { type MigrationTarget, migrateStore } from "./migrate-store.ts";
 import { nodeSqliteDialect } from "./node-sqlite-dialect.ts";
 import type { StoreTables } from "./schema.ts";
 import { acquireServerLock } from "./server-lock.ts";
-import { sqliteCode, sqliteCodeOf } from "./sqlite-error.ts";
+import { isSqliteFault, sqliteCode, sqliteCodeOf, sqliteTroubleOf } from "./sqlite-error.ts";
 
-/** What SQLite calls the column types. */
-export const sqliteColumnTypes: ColumnTypes = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid` };
+/** A SQLite database whose schema is to be the newest. `place` names it in messages. */
+export function sqliteTarget(place: string): MigrationTarget {
+  const types = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid` };
+  return { types, place, alternative: "another data directory" };
+}
 
 /** Set on every open: most of them are not kept in the file. */
 const pragmas = `
@@ -29,6 +32,12 @@ const pragmas = `
   pragma journal_size_limit = 67108864;
 `;
 
+/** What may be said when a store is opened. */
+export interface SqliteStoreOptions {
+  /** Told why the database cannot be written, and with undefined when it can be again. Default nobody. */
+  readonly onTrouble?: (reason: string | undefined) => void;
+}
+
 /**
  * Opens the store in a SQLite file, making the file and its directory when there are none; ":memory:" is a store that
  * ends with the process. One server at a time can have a file open, which `<path>.lock` sees to; other programs may
@@ -37,33 +46,47 @@ const pragmas = `
  * Throws an Error that names the path when it cannot be created or written, when it is not a database or locked, when
  * another server uses it, and when a newer longhaul has written it.
  */
-export async function openSqliteStore(path: string): Promise<OperationStore> {
+export async function openSqliteStore(path: string, options: SqliteStoreOptions = {}): Promise<OperationStore> {
   if (path === ":memory:") {
-    return openStore(path, path, () => {});
+    return openStore(path, path, options, () => {});
   }
   const file = resolve(path);
   const place = `the database ${file}`;
   makeDirectory(dirname(file));
   const unlock = explained(place, () => acquireServerLock(`${file}.lock`, place));
   try {
-    return await openStore(file, place, unlock);
+    return await openStore(file, place, options, unlock);
   } catch (error) {
     unlock();
     throw explain(place, error);
   }
 }
 
-async function openStore(file: string, place: string, unlock: () => void): Promise<OperationStore> {
+async function openStore(
+  file: string,
+  place: string,
+  options: SqliteStoreOptions,
+  unlock: () => void,
+): Promise<OperationStore> {
   const database = new DatabaseSync(file);
   try {
     database.exec(pragmas);
     const db = new Kysely<StoreTables>({ dialect: nodeSqliteDialect(database) });
-    await migrateStore(db, sqliteColumnTypes, place);
+    await migrateStore(db, sqliteTarget(place));
     const release = async () => {
       await db.destroy();
       unlock();
     };
-    return new KyselyStore({ db, transact: groupCommit(db), release });
+    return new KyselyStore({
+      ...options,
+      db,
+      transact: groupCommit(db, (error) => sqliteTroubleOf(error) !== undefined),
+      // One server, and one transaction at a time.
+      lockRows: false,
+      troubleOf: sqliteTroubleOf,
+      isFault: isSqliteFault,
+      release,
+    });
   } catch (error) {
     database.close();
     throw error;

@@ -22,10 +22,15 @@ const fields: Fields = {
 };
 
 const stored = (init: MessageInitShape<typeof CreateOperationRequestSchema> = fields, retryOf = "") =>
-  newStoredOperation({ request: create(CreateOperationRequestSchema, init), host: "", attempt: 1, retryOf }, nowMs);
+  newStoredOperation(
+    { request: create(CreateOperationRequestSchema, init), host: "", attempt: 1, retryOf },
+    "server-1",
+    nowMs,
+  );
 
 test("a new record is PENDING, has an id of its own and what its creator said", () => {
-  const { info, request, dispatched } = stored();
+  const { info, request, dispatched, owner } = stored();
+  expect(owner).toBe("server-1");
   expect(info).toMatchObject({
     operationType: "training",
     operationName: "night run",

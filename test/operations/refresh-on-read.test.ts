@@ -5,7 +5,8 @@ import { CreateOperationRequestSchema } from "../../gen/longhaul/v1/operations_s
 import { newStoredOperation } from "../../src/operations/create-operation.ts";
 import { LiveOperation } from "../../src/operations/live-operation.ts";
 import type { PullResult } from "../../src/operations/operation-source.ts";
-import { RefreshOnRead, type RefreshOptions } from "../../src/operations/refresh-on-read.ts";
+import { PullSettlement } from "../../src/operations/pull-settlement.ts";
+import { RefreshOnRead } from "../../src/operations/refresh-on-read.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { metricRecords } from "../support/metric-records.ts";
 import { observed, ScriptedSource } from "../support/scripted-source.ts";
@@ -20,25 +21,26 @@ const epochs = (count: number, firstSequence = 1) =>
   );
 
 /** An operation that a scripted source runs, with a clock that stands still. */
-async function scripted(options: Partial<RefreshOptions> = {}) {
+async function scripted({ pullTimeoutMs = 60_000, hostLostAfterMs = 300_000 } = {}) {
   const store = await openSqliteStore(":memory:");
   onTestFinished(() => store.close());
   const clock = { nowMs: Date.UTC(2026, 0, 20) };
   const request = create(CreateOperationRequestSchema, { operationType: "training" });
-  const stored = newStoredOperation({ request, host: "http://host.test:1", attempt: 1, retryOf: "" }, clock.nowMs);
+  const wanted = { request, host: "http://host.test:1", attempt: 1, retryOf: "" };
+  const stored = newStoredOperation(wanted, "server-1", clock.nowMs);
   await store.create(stored);
-  const operation = new LiveOperation(store, stored, { cursor: 0, summary: new Uint8Array() });
+  const now = () => clock.nowMs;
+  const operation = new LiveOperation({ store, stored, log: { cursor: 0, summary: new Uint8Array() }, now });
   const source = new ScriptedSource();
   source.answer = () => observed({ status: RUNNING });
   operation.source = source;
-  const refresh = new RefreshOnRead(operation, {
-    pullTimeoutMs: 60_000,
-    hostLostAfterMs: 300_000,
+  const settlement = new PullSettlement(operation, {
+    hostLostAfterMs,
     retentionMs: 3_600_000,
-    now: () => clock.nowMs,
+    now,
     estimateRemainingMs: () => undefined,
-    ...options,
   });
+  const refresh = new RefreshOnRead(operation, { pullTimeoutMs, now, settle: (result) => settlement.settle(result) });
   return { store, clock, operation, source, refresh };
 }
 
@@ -95,6 +97,21 @@ describe("callers at the same time", () => {
     await Promise.all(callers);
     expect(source.pulls).toHaveLength(1);
     expect(operation.info.progress?.percentage).toBe(7);
+  });
+
+  test("that allow no age are not answered by a pull that began before they asked, but share the one after it", async () => {
+    const { source, refresh, operation } = await scripted();
+    const { answerNext } = answeredByHand(source);
+    const first = refresh.refresh(0, false);
+    const later = Array.from({ length: 50 }, () => refresh.refresh(0, false));
+    answerNext(observed({ status: RUNNING, progress: { percentage: 7 } }));
+    await first;
+    await settled();
+    expect(source.pulls).toHaveLength(2);
+    answerNext(observed({ status: RUNNING, progress: { percentage: 8 } }));
+    await Promise.all(later);
+    expect(source.pulls).toHaveLength(2);
+    expect(operation.info.progress?.percentage).toBe(8);
   });
 
   test("share one pull for metrics, begun after the one without them", async () => {
@@ -155,7 +172,10 @@ describe("a pull that fails", () => {
     source.answer = ({ signal }) =>
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     await refresh.refresh(ttlMs, false);
-    expect(operation.info.freshness).toMatchObject({ stale: true, staleReason: "no answer within 20 ms" });
+    expect(operation.info.freshness).toMatchObject({
+      stale: true,
+      staleReason: "host http://host.test:1: no answer within 20 ms",
+    });
   });
 
   test("keeps what was known", async () => {

@@ -3,10 +3,10 @@ import { setImmediate } from "node:timers/promises";
 import { Kysely, type Transaction } from "kysely";
 import { describe, expect, test } from "vitest";
 import { groupCommit } from "../../src/store/group-commit.ts";
-import { migrateStore } from "../../src/store/migrations.ts";
+import { migrateStore } from "../../src/store/migrate-store.ts";
 import { nodeSqliteDialect } from "../../src/store/node-sqlite-dialect.ts";
 import type { StoreTables } from "../../src/store/schema.ts";
-import { sqliteColumnTypes } from "../../src/store/sqlite-store.ts";
+import { sqliteTarget } from "../../src/store/sqlite-store.ts";
 import type { Transact } from "../../src/store/transact.ts";
 
 interface Fixture {
@@ -18,7 +18,7 @@ function groupTest(name: string, body: (fixture: Fixture) => Promise<void>): voi
   test(name, async () => {
     const db = new Kysely<StoreTables>({ dialect: nodeSqliteDialect(new DatabaseSync(":memory:")) });
     try {
-      await migrateStore(db, sqliteColumnTypes, "the test's database");
+      await migrateStore(db, sqliteTarget("the test's database"));
       await body({ db, transact: groupCommit(db) });
     } finally {
       await db.destroy();

@@ -1,10 +1,10 @@
 /**
- * Writes to the store at argv[2] until it is killed, and prints each promise that was kept: the id of a created
- * operation, or an operation and the newest sequence of its log.
+ * Writes to the store at argv[2] until it is killed, and prints each promise that was kept: an operation that
+ * was created or replaced, or the newest sequence of its log.
  */
 import { writeSync } from "node:fs";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
-import { changed, operation, records, summary } from "./store-fixture.ts";
+import { appending, changed, operation, records, replacement, summary } from "./store-fixture.ts";
 
 const [path = "", round = ""] = process.argv.slice(2);
 const store = await openSqliteStore(path);
@@ -19,10 +19,11 @@ async function createAndAppend(writer: number): Promise<never> {
     const created = operation(id, { labels: { round }, requestId: id });
     await store.create(created);
     acknowledge(`created ${id}`);
-    const metrics = { records: records(1, 30), summary: summary("30") };
-    await store.replace([{ operation: changed(created, 2n), expectedRevision: 1n, metrics }]);
+    await store.appendMetrics(appending(id, records(1, 30), summary("30")));
     acknowledge(`appended ${id} 30`);
-    await store.appendMetrics(id, records(31, 100), summary("100"));
+    await store.replace([replacement(changed(created, 2n), 1n)]);
+    acknowledge(`replaced ${id}`);
+    await store.appendMetrics(appending(id, records(31, 100), summary("100")));
     acknowledge(`appended ${id} 100`);
   }
 }

@@ -1,10 +1,10 @@
 import { DatabaseSync } from "node:sqlite";
 import { Kysely, sql } from "kysely";
 import { expect, test } from "vitest";
-import { migrateStore } from "../../src/store/migrations.ts";
+import { migrateStore } from "../../src/store/migrate-store.ts";
 import { nodeSqliteDialect } from "../../src/store/node-sqlite-dialect.ts";
 import type { StoreTables } from "../../src/store/schema.ts";
-import { sqliteColumnTypes } from "../../src/store/sqlite-store.ts";
+import { sqliteTarget } from "../../src/store/sqlite-store.ts";
 
 test("a migration that fails leaves nothing, and migrating again does nothing", async () => {
   const database = new DatabaseSync(":memory:");
@@ -15,14 +15,16 @@ test("a migration that fails leaves nothing, and migrating again does nothing", 
       .all()
       .map(({ name }) => name);
 
-  const broken = { ...sqliteColumnTypes, clustered: sql`without sense` };
-  await expect(migrateStore(db, broken, "the test's database")).rejects.toThrow("sense");
+  const target = sqliteTarget("the test's database");
+  const broken = { ...target, types: { ...target.types, clustered: sql`without sense` } };
+  await expect(migrateStore(db, broken)).rejects.toThrow("sense");
   expect(tables()).toEqual([]);
 
-  await migrateStore(db, sqliteColumnTypes, "the test's database");
-  await migrateStore(db, sqliteColumnTypes, "the test's database");
+  await migrateStore(db, target);
+  await migrateStore(db, target);
   expect(tables()).toEqual([
     "dropped_metric_logs",
+    "instances",
     "metric_logs",
     "metric_records",
     "operation_labels",

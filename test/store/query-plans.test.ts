@@ -4,11 +4,13 @@ import { expect, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { groupCommit } from "../../src/store/group-commit.ts";
 import { KyselyStore } from "../../src/store/kysely-store.ts";
-import { migrateStore } from "../../src/store/migrations.ts";
+import { migrateStore } from "../../src/store/migrate-store.ts";
 import { nodeSqliteDialect } from "../../src/store/node-sqlite-dialect.ts";
 import type { StoreTables } from "../../src/store/schema.ts";
-import { sqliteColumnTypes } from "../../src/store/sqlite-store.ts";
-import { at, changed, endedOperation, epochMs, filter, operation, records, summary } from "./store-fixture.ts";
+import { isSqliteFault, sqliteTroubleOf } from "../../src/store/sqlite-error.ts";
+import { sqliteTarget } from "../../src/store/sqlite-store.ts";
+import { runEveryStatement } from "./every-statement.ts";
+import { at, epochMs, filter } from "./store-fixture.ts";
 
 const { PENDING, RUNNING, COMPLETED } = OperationStatus;
 
@@ -24,8 +26,15 @@ test("no statement goes through a whole table, and pages come in the order of an
       queries.push(query);
     },
   });
-  await migrateStore(db, sqliteColumnTypes, "the test's database");
-  const store = new KyselyStore({ db, transact: groupCommit(db), release: () => db.destroy() });
+  await migrateStore(db, sqliteTarget("the test's database"));
+  const store = new KyselyStore({
+    db,
+    transact: groupCommit(db),
+    lockRows: false,
+    troubleOf: sqliteTroubleOf,
+    isFault: isSqliteFault,
+    release: () => db.destroy(),
+  });
   const planOf = ({ sql, parameters }: CompiledQuery) =>
     database
       .prepare(`explain query plan ${sql}`)
@@ -33,22 +42,7 @@ test("no statement goes through a whole table, and pages come in the order of an
       .map(({ detail }) => String(detail));
   queries.length = 0;
 
-  const first = operation("op_a", { labels: { team: "ml" }, requestId: "r" });
-  await store.create(first);
-  await store.create(first);
-  await store.getMany(["op_a", "op_b"]);
-  await store.loadActive();
-  await store.replace([{ operation: changed(first, 2n), expectedRevision: 1n }]);
-  await store.appendMetrics("op_a", records(1, 3), summary("three"));
-  await store.metricsLog("op_a");
-  await store.readMetrics("op_a", 1, 10);
-  await store.create(endedOperation("op_b", 0));
-  await store.appendMetrics("op_b", records(1, 3), summary("three"));
-  await store.expire(epochMs, 250, epochMs);
-  await store.delete("op_a", 2n);
-  await store.expiredAt("op_b");
-  await store.count(filter());
-  await store.count(filter({ labels: { team: "ml" } }));
+  await runEveryStatement(store);
   expect(queries.length).toBeGreaterThan(20);
   for (const query of queries) {
     for (const step of planOf(query).filter((step) => largeTables.test(step))) {
@@ -78,11 +72,23 @@ test("no statement goes through a whole table, and pages come in the order of an
     expect(plan).not.toContain("USE TEMP B-TREE FOR ORDER BY");
   }
 
-  // Several values of a column are sorted, but read from its index.
-  for (const conditions of [{ statuses: [PENDING, RUNNING] }, { operationTypes: ["training", "data_load"] }]) {
+  // A page of several statuses is put together from a page of each.
+  for (const conditions of [
+    { statuses: [PENDING, RUNNING] },
+    { labels: { team: "ml" }, statuses: [PENDING, RUNNING] },
+    { operationTypes: ["training"], statuses: [PENDING, COMPLETED] },
+  ]) {
     queries.length = 0;
-    await store.list(filter(conditions), undefined, 50);
-    expect(planOf(queries.at(-1) as CompiledQuery)[0]).toMatch(/^SEARCH operations USING INDEX operations_by_/);
+    await store.list(filter(conditions), after, 50);
+    const plan = planOf(queries.at(-1) as CompiledQuery);
+    const searches = plan.filter((step) => step.includes(" operations "));
+    expect(searches, queries.at(-1)?.sql).toHaveLength(2);
+    expect(searches.every((step) => step.includes("(created_at,operation_id)<(?,?)"))).toBe(true);
   }
+
+  // Those of several types are sorted, but read from the index.
+  queries.length = 0;
+  await store.list(filter({ operationTypes: ["training", "data_load"] }), undefined, 50);
+  expect(planOf(queries.at(-1) as CompiledQuery)[0]).toMatch(/^SEARCH operations USING INDEX operations_by_type/);
   await store.close();
 });

@@ -2,14 +2,16 @@ import { describe, expect } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import {
   changed,
+  createWithRecords,
   endedOperation,
   epochMs,
   filter,
+  idsOf,
   type OpenStore,
   operation,
   records,
+  replacement,
   storeTest,
-  summary,
 } from "./store-fixture.ts";
 
 const tombstoneUntil = epochMs + 1_000_000;
@@ -18,10 +20,9 @@ const tombstoneUntil = epochMs + 1_000_000;
 export function describeRemoval(open: OpenStore): void {
   describe("expire", () => {
     storeTest(open, "removes what is due at exactly now, with its labels and metrics", async ({ store }) => {
-      await store.create(endedOperation("op_due", 100, { labels: { team: "ml" }, requestId: "r" }));
-      await store.create(endedOperation("op_later", 101, { labels: { team: "ml" } }));
-      await store.appendMetrics("op_due", records(1, 3), summary("three"));
-      await store.appendMetrics("op_later", records(1, 3), summary("three"));
+      const labels = { team: "ml" };
+      await createWithRecords(store, endedOperation("op_due", 100, { labels, requestId: "r" }), 3);
+      await createWithRecords(store, endedOperation("op_later", 101, { labels }), 3);
 
       expect(await store.expire(epochMs + 99, 10, tombstoneUntil)).toEqual([]);
       expect(await store.expire(epochMs + 100, 10, tombstoneUntil)).toEqual(["op_due"]);
@@ -29,9 +30,7 @@ export function describeRemoval(open: OpenStore): void {
       expect(await store.get("op_due")).toBeUndefined();
       expect(await store.readMetrics("op_due", 0, 10)).toEqual([]);
       expect(await store.metricsLog("op_due")).toEqual({ cursor: 0, summary: new Uint8Array() });
-      expect(
-        (await store.list(filter({ labels: { team: "ml" } }), undefined, 10)).map((info) => info.operationId),
-      ).toEqual(["op_later"]);
+      expect(idsOf(await store.list(filter({ labels: { team: "ml" } }), undefined, 10))).toEqual(["op_later"]);
       expect(await store.readMetrics("op_later", 0, 10)).toEqual(records(1, 3));
       expect(await store.create(operation("op_new", { requestId: "r" }))).toEqual({ created: true });
     });
@@ -40,14 +39,14 @@ export function describeRemoval(open: OpenStore): void {
       await store.create(operation("op_pending"));
       await store.create(operation("op_running", { status: OperationStatus.RUNNING }));
       expect(await store.expire(Number.MAX_SAFE_INTEGER, 10, tombstoneUntil)).toEqual([]);
-      expect(await store.loadActive()).toHaveLength(2);
+      expect(await store.list(filter(), undefined, 10)).toHaveLength(2);
     });
 
     storeTest(open, "follows an expires_at that a replacement has set", async ({ store }) => {
       const running = operation("op_a", { status: OperationStatus.RUNNING });
       await store.create(running);
       const ended = changed(running, 2n, endedOperation("op_a", 50).info);
-      await store.replace([{ operation: ended, expectedRevision: 1n }]);
+      await store.replace([replacement(ended, 1n)]);
       expect(await store.expire(epochMs + 50, 10, tombstoneUntil)).toEqual(["op_a"]);
     });
 
@@ -74,24 +73,18 @@ export function describeRemoval(open: OpenStore): void {
     });
 
     storeTest(open, "an id that is used again can expire again", async ({ store }) => {
-      await store.create(endedOperation("op_a", 100));
-      await store.appendMetrics("op_a", records(1, 3), summary("three"));
+      await createWithRecords(store, endedOperation("op_a", 100), 3);
       await store.expire(epochMs + 100, 10, tombstoneUntil);
-      await store.create(endedOperation("op_a", 200));
       expect(await store.readMetrics("op_a", 0, 10)).toEqual([]);
-      await store.appendMetrics("op_a", records(1, 1), summary("one"));
+      await createWithRecords(store, endedOperation("op_a", 200), 1);
       expect(await store.readMetrics("op_a", 0, 10)).toEqual(records(1, 1));
       expect(await store.expire(epochMs + 200, 10, tombstoneUntil)).toEqual(["op_a"]);
       expect(await store.expiredAt("op_a")).toBe(epochMs + 200);
     });
 
     storeTest(open, "removes long logs completely", async ({ store, reopen }) => {
-      await store.create(endedOperation("op_a", 0));
-      await store.create(endedOperation("op_b", 0));
-      for (let from = 1; from <= 25_000; from += 5_000) {
-        await store.appendMetrics("op_a", records(from, from + 4_999), summary("many"));
-      }
-      await store.appendMetrics("op_b", records(1, 10), summary("ten"));
+      await createWithRecords(store, endedOperation("op_a", 0), 25_000);
+      await createWithRecords(store, endedOperation("op_b", 0), 10);
       expect((await store.expire(epochMs, 10, tombstoneUntil)).sort()).toEqual(["op_a", "op_b"]);
       const reopened = await reopen();
       await reopened.create(endedOperation("op_a", 0));
@@ -101,8 +94,7 @@ export function describeRemoval(open: OpenStore): void {
 
   describe("delete", () => {
     storeTest(open, "removes an operation with its labels and metrics, without a tombstone", async ({ store }) => {
-      await store.create(endedOperation("op_a", 0, { labels: { team: "ml" }, requestId: "r" }));
-      await store.appendMetrics("op_a", records(1, 3), summary("three"));
+      await createWithRecords(store, endedOperation("op_a", 0, { labels: { team: "ml" }, requestId: "r" }), 3);
       expect(await store.delete("op_a", 1n)).toBe(true);
       expect(await store.get("op_a")).toBeUndefined();
       expect(await store.expiredAt("op_a")).toBeUndefined();
@@ -114,8 +106,7 @@ export function describeRemoval(open: OpenStore): void {
 
     storeTest(open, "leaves what has another revision, or is not there", async ({ store }) => {
       const stored = endedOperation("op_a", 0, { labels: { team: "ml" } });
-      await store.create(stored);
-      await store.appendMetrics("op_a", records(1, 3), summary("three"));
+      await createWithRecords(store, stored, 3);
       expect(await store.delete("op_a", 2n)).toBe(false);
       expect(await store.delete("op_x", 1n)).toBe(false);
       expect(await store.get("op_a")).toEqual(stored);

@@ -1,7 +1,18 @@
 import { describe, expect } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
-import type { OperationStore, PageKey } from "../../src/operations/operation-store.ts";
-import { at, changed, epochMs, filter, idsOf, type OpenStore, operation, storeTest } from "./store-fixture.ts";
+import { type OperationStore, type PageKey, pageKeyOf } from "../../src/operations/operation-store.ts";
+import {
+  at,
+  changed,
+  epochMs,
+  filter,
+  idsOf,
+  type OpenStore,
+  operation,
+  replacement,
+  someOwner,
+  storeTest,
+} from "./store-fixture.ts";
 
 const { PENDING, RUNNING, COMPLETED, FAILED } = OperationStatus;
 
@@ -108,13 +119,32 @@ export function describeSearch(open: OpenStore): void {
       expect(idsOf(await store.list(filter(), after, 2))).toEqual(["op_c", "op_b"]);
     });
 
-    storeTest(open, "list answers snapshots as they are stored", async ({ store }) => {
+    storeTest(open, "list answers snapshots and owners as they are stored", async ({ store }) => {
       const first = operation("op_a", { labels: { team: "ml" }, warnings: ["careful"] });
       await store.create(first);
+      const unowned = operation("op_b", { status: COMPLETED, owner: "" });
+      await store.create(unowned);
       const next = changed(first, 2n, { status: RUNNING });
-      await store.replace([{ operation: next, expectedRevision: 1n }]);
-      expect(await store.list(filter({ statuses: [RUNNING] }), undefined, 10)).toEqual([next.info]);
+      await store.replace([replacement(next, 1n)]);
+      expect(await store.list(filter({ statuses: [RUNNING] }), undefined, 10)).toEqual([
+        { info: next.info, owner: someOwner },
+      ]);
+      expect(await store.list(filter({ statuses: [COMPLETED] }), undefined, 10)).toEqual([
+        { info: unowned.info, owner: "" },
+      ]);
       expect(await store.list(filter({ statuses: [PENDING] }), undefined, 10)).toEqual([]);
+    });
+
+    storeTest(open, "labels may have any characters", async ({ store }) => {
+      const values = ["\0", "a\0", "a", "", "\u{1F680}", "'\"\\%_"];
+      for (const [index, value] of values.entries()) {
+        await store.create(operation(`op_${index}`, { labels: { note: value } }));
+      }
+      for (const [index, value] of values.entries()) {
+        const found = await store.list(filter({ labels: { note: value } }), undefined, 10);
+        expect(idsOf(found), value).toEqual([`op_${index}`]);
+        expect(found[0]?.info.labels).toEqual({ note: value });
+      }
     });
 
     storeTest(open, "count answers one line for each status and type that occurs", async ({ store }) => {
@@ -152,7 +182,6 @@ async function allPages(
     if (last === undefined || page.length < pageSize) {
       return ids;
     }
-    const { seconds = 0n, nanos = 0 } = last.createdAt ?? {};
-    after = { createdAtMs: Number(seconds) * 1_000 + nanos / 1_000_000, operationId: last.operationId };
+    after = pageKeyOf(last.info);
   }
 }

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { openTemporaryStore, withDirectory } from "./sqlite-directory.ts";
 import { describeStoreConformance } from "./store-conformance.ts";
-import { endedOperation, epochMs, operation, records, summary } from "./store-fixture.ts";
+import { createWithRecords, endedOperation, epochMs, operation } from "./store-fixture.ts";
 
 describeStoreConformance("the SQLite store", openTemporaryStore);
 
@@ -73,7 +73,7 @@ describe("opening a SQLite store", () => {
       database.exec("insert into kysely_migration values ('9001_future', '2030-01-01T00:00:00.000Z')");
       database.close();
       await expect(openSqliteStore(path)).rejects.toThrow(
-        new RegExp(`^the database ${path} has the schema "9001_future" .* knows schemas up to "0001_operations"`),
+        new RegExp(`^the database ${path} has the schema "9001_future" .* knows schemas up to "0002_owners"`),
       );
     }));
 
@@ -122,8 +122,7 @@ describe("a SQLite store in use", () => {
       const path = join(directory, "longhaul.db");
       const store = await openSqliteStore(path);
       for (const id of ["op_deleted", "op_expired", "op_interrupted"]) {
-        await store.create(endedOperation(id, 0, { labels: { team: "ml" } }));
-        await store.appendMetrics(id, records(1, 12_000), summary("many"));
+        await createWithRecords(store, endedOperation(id, 0, { labels: { team: "ml" } }), 12_000);
       }
       await store.close();
       const database = new DatabaseSync(path);

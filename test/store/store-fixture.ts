@@ -7,12 +7,21 @@ import {
   type OperationFilter,
   OperationFilterSchema,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
-import type { OperationStore, StoredOperation } from "../../src/operations/operation-store.ts";
+import type {
+  ListedOperation,
+  MetricsAppend,
+  OperationChange,
+  OperationStore,
+  StoredOperation,
+} from "../../src/operations/operation-store.ts";
 import type { MetricRecord } from "../../src/progress/metric-record.ts";
+import type { InstanceStore } from "../../src/replicas/instance-store.ts";
 
 /** A store under test. */
 export interface OpenedStore {
   readonly store: OperationStore;
+  /** Where its instances are entered. Undefined when the store is one server's alone. */
+  readonly instances?: InstanceStore;
   /** Closes the newest store and opens its data again. */
   reopen(): Promise<OperationStore>;
   /** Closes the newest store and removes its data. */
@@ -23,7 +32,11 @@ export interface OpenedStore {
 export type OpenStore = () => Promise<OpenedStore>;
 
 /** A test on an empty store of its own. */
-export function storeTest(open: OpenStore, name: string, body: (opened: OpenedStore) => Promise<void>): void {
+export function storeTest<T extends OpenedStore>(
+  open: () => Promise<T>,
+  name: string,
+  body: (opened: T) => Promise<void>,
+): void {
   test(name, async () => {
     const opened = await open();
     try {
@@ -42,14 +55,22 @@ export function at(offsetMs: number): Timestamp {
   return timestampFromMs(epochMs + offsetMs);
 }
 
+/** The owner of operations, when a test does not say another one. */
+export const someOwner = "server-1";
+
 /** What a test says of an operation; the rest is that of a new one. */
 export type OperationDraft = Omit<MessageInitShape<typeof OperationInfoSchema>, "$typeName"> & {
   readonly requestId?: string;
   readonly dispatched?: boolean;
+  /** Default `someOwner`, also when it has ended. */
+  readonly owner?: string;
 };
 
 /** A pending training with revision 1, created at `epochMs`. */
-export function operation(operationId: string, { requestId = "", dispatched = false, ...info }: OperationDraft = {}) {
+export function operation(
+  operationId: string,
+  { requestId = "", dispatched = false, owner = someOwner, ...info }: OperationDraft = {},
+) {
   const stored: StoredOperation = {
     info: create(OperationInfoSchema, {
       operationId,
@@ -64,6 +85,7 @@ export function operation(operationId: string, { requestId = "", dispatched = fa
     request: create(CreateOperationRequestSchema, { operationType: "training", operationName: "a name", requestId }),
     payloadHash: `hash of ${operationId}`,
     dispatched,
+    owner,
   };
   return stored;
 }
@@ -82,9 +104,33 @@ export function endedOperation(operationId: string, expiresAt: number, draft: Op
 export function changed(
   stored: StoredOperation,
   revision: bigint,
-  info: Omit<OperationDraft, "requestId" | "dispatched"> = {},
+  info: Omit<OperationDraft, "requestId" | "dispatched" | "owner"> = {},
 ): StoredOperation {
   return { ...stored, info: create(OperationInfoSchema, { ...stored.info, ...info, revision } as OperationDraft) };
+}
+
+/** The replacement of an operation that is `someOwner`'s and has the revision. */
+export function replacement(stored: StoredOperation, expectedRevision: bigint): OperationChange {
+  return { operation: stored, expectedRevision, expectedOwner: someOwner };
+}
+
+/** An append to the log of an operation that is `someOwner`'s. */
+export function appending(
+  operationId: string,
+  records: readonly MetricRecord[],
+  summary: Uint8Array,
+  owner = someOwner,
+): MetricsAppend {
+  return { operationId, owner, records, summary };
+}
+
+/** Stores an operation that has ended, with the log of records 1 to `count` that it wrote before. */
+export async function createWithRecords(store: OperationStore, ended: StoredOperation, count: number): Promise<void> {
+  const { operationId } = ended.info;
+  const { completedAt: _, expiresAt: __, ...info } = ended.info;
+  await store.create({ ...ended, info: { ...info, status: OperationStatus.RUNNING, revision: 0n } });
+  await store.appendMetrics(appending(operationId, records(1, count), summary(`${count}`), ended.owner));
+  await store.replace([{ operation: ended, expectedRevision: 0n, expectedOwner: ended.owner }]);
 }
 
 /** A filter. */
@@ -114,6 +160,6 @@ export function summary(text: string): Uint8Array {
 }
 
 /** The ids of what a store has answered. */
-export function idsOf(found: readonly { readonly operationId: string }[]): string[] {
-  return found.map(({ operationId }) => operationId);
+export function idsOf(found: readonly (ListedOperation | StoredOperation)[]): string[] {
+  return found.map(({ info }) => info.operationId);
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { pino } from "pino";
 import { onTestFinished } from "vitest";
@@ -7,6 +8,7 @@ import type { OperationExecutor } from "../../src/operations/operation-executor.
 import type { OperationStore } from "../../src/operations/operation-store.ts";
 import type { OperationsOptions } from "../../src/operations/operations-options.ts";
 import { OperationsService } from "../../src/operations/operations-service.ts";
+import { soleStanding } from "../../src/operations/standing.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
@@ -48,6 +50,7 @@ export async function startTestRegistry(given: TestRegistryOptions = {}): Promis
   const clock = { nowMs };
   const operations = new OperationsService({
     store,
+    standing: soleStanding(randomUUID()),
     coordinator,
     executors: new Map(Object.entries(executors)),
     executorForHost:
@@ -56,16 +59,7 @@ export async function startTestRegistry(given: TestRegistryOptions = {}): Promis
         throw new Error(`the test has no host ${url}`);
       }),
     log: pino({ level: "silent" }),
-    options: {
-      cacheTtlMs: 1_000,
-      pullTimeoutMs: 1_000,
-      sweepIntervalMs: 3_600_000,
-      retentionMs: 24 * 3_600_000,
-      tombstoneRetentionMs: 7 * 24 * 3_600_000,
-      hostLostAfterMs: 300_000,
-      ...given.options,
-      now: () => clock.nowMs,
-    },
+    options: { ...testRegistryOptions, ...given.options, now: () => clock.nowMs },
   });
   let stopped: Promise<void> | undefined;
   const stop = () => {
@@ -81,7 +75,18 @@ export async function startTestRegistry(given: TestRegistryOptions = {}): Promis
   return { operations, store, coordinator, dataDir, clock, stop };
 }
 
-const callerRunsTypes = {
+/** Options of a test's registry; nothing happens by itself. */
+export const testRegistryOptions: Omit<OperationsOptions, "now"> = {
+  cacheTtlMs: 1_000,
+  pullTimeoutMs: 1_000,
+  sweepIntervalMs: 3_600_000,
+  retentionMs: 24 * 3_600_000,
+  tombstoneRetentionMs: 7 * 24 * 3_600_000,
+  hostLostAfterMs: 300_000,
+};
+
+/** Executors of operations that a test runs itself. */
+export const callerRunsTypes = {
   training: callerRuns,
   data_load: callerRuns,
   backtesting: callerRuns,

@@ -1,3 +1,4 @@
+import { appendFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { anyPack, StructSchema, ValueSchema } from "@bufbuild/protobuf/wkt";
@@ -9,6 +10,7 @@ import { ServiceOrchestrator } from "../../src/orchestrator/service-orchestrator
  * Operations for tests. Each writes `parameters.records` (default 3) records of its type's kind with a pause of
  * `parameters.delayMs` (default 0) after each, then waits for its cancellation if `parameters.hold` is set, throws
  * `parameters.error` if that is set, and else returns how many records it wrote. Cancelled, it stops and acknowledges.
+ * Each run first writes a line, "<operation id> <attempt>", to the file `parameters.ledger`, if that is set.
  *
  * "restartable" is run again after a restart of the process; "custom" keeps google.protobuf.Struct records; "threaded"
  * runs in a worker thread that a test leads through files, see file-led-worker.ts.
@@ -31,8 +33,11 @@ export const testServices = new TestServices();
 type WriteRecord = (context: OperationContext, index: number) => void;
 
 function workWith(write: WriteRecord): OperationFunc {
-  return async (_, context) => {
-    const { records = 3, delayMs = 0, hold = false, error = "" } = context.parameters;
+  return async (operationId, context) => {
+    const { records = 3, delayMs = 0, hold = false, error = "", ledger = "" } = context.parameters;
+    if (ledger !== "") {
+      appendFileSync(String(ledger), `${operationId} ${context.attempt}\n`);
+    }
     const { signal } = context.token;
     for (let index = 1; index <= Number(records); index++) {
       write(context, index);

@@ -75,6 +75,7 @@ function start(service: ServiceOrchestrator, operationType: string, parameters: 
     request: create(CreateOperationRequestSchema, { operationId, operationType, metadata: { parameters } }),
     payloadHash: "",
     dispatched: true,
+    owner: "server-1",
   };
   const log = pino({ level: "silent" });
   const executors = service.executors({ maxConcurrentOperations: 4, cancellationGraceMs: 60_000, log });
@@ -86,7 +87,7 @@ function start(service: ServiceOrchestrator, operationType: string, parameters: 
 async function firstRecord(source: OperationSource): Promise<void> {
   const { signal } = new AbortController();
   for (;;) {
-    const pulled = await source.pull({ cursor: 0, metrics: true, signal });
+    const pulled = await source.pull({ cursor: 0, metrics: true, maxStalenessMs: 0, signal });
     if (pulled.outcome === "observed" && pulled.records.length > 0) return;
     await source.waitForChange?.(signal);
   }

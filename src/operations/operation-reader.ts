@@ -1,0 +1,203 @@
+import { FreshnessSource, type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import { CallError, ifMissing } from "./errors.ts";
+import { hasMoved, infoOf, type KnownOperation, type OwnOperation, type PeersOperation } from "./known-operation.ts";
+import type { OperationRegistry } from "./operation-registry.ts";
+import { hasEnded, seenAgain } from "./operation-snapshot.ts";
+import type { OperationStore } from "./operation-store.ts";
+import type { OperationsOptions } from "./operations-options.ts";
+import { pause } from "./pause.ts";
+import type { Standing } from "./standing.ts";
+
+/** How much longer than one pull a read waits for the state, in milliseconds; draining metrics may take longer. */
+const readMarginMs = 250;
+/** How often a read follows an operation that moves from server to server. */
+const movesFollowed = 4;
+
+/** How fresh an answer is wanted. */
+export interface Wanted {
+  /** The oldest observation that will do, in milliseconds. Default: the cache TTL. */
+  readonly maxStalenessMs?: number | undefined;
+  /** The revision the caller has. Default 0, none. */
+  readonly knownRevision?: bigint;
+  /** Metric records are wanted, too. Default false. */
+  readonly metrics?: boolean;
+}
+
+/** What a wait waits for. */
+export interface Wait {
+  /** The revision the caller has; 0 means the one at the time of the call. */
+  readonly knownRevision: bigint;
+  /** Wait for the end instead of for the next change. */
+  readonly untilDone: boolean;
+  readonly timeoutMs: number;
+  /** Ends the wait. */
+  readonly signal: AbortSignal;
+}
+
+/** An operation that was read, and why it may have moved on since. */
+export interface Reading {
+  readonly known: KnownOperation;
+  /** Undefined when the snapshot speaks for itself. */
+  readonly staleReason: string | undefined;
+}
+
+/** What reading needs. */
+export interface ReaderParts {
+  readonly registry: OperationRegistry;
+  readonly store: OperationStore;
+  readonly standing: Standing;
+  readonly options: OperationsOptions;
+}
+
+/**
+ * Reads operations, refreshed as far as is wanted and possible in time.
+ *
+ * I1 No answer takes back what another server has said before the question, except one marked stale: what this server
+ *    owns is answered only while it can be sure of that, and not while a write of it is under way; what another one
+ *    owns is asked for after the question, unless the caller said how old it may be or which revision it has.
+ * I2 Nobody waits longer than one pull may take, whatever host, server or store does not answer.
+ */
+export class OperationReader {
+  readonly #parts: ReaderParts;
+
+  constructor(parts: ReaderParts) {
+    this.#parts = parts;
+  }
+
+  /** Reads one operation. CallError OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none. */
+  async read(operationId: string, wanted: Wanted = {}): Promise<Reading> {
+    for (let moves = 0; ; moves++) {
+      const known = await this.#parts.registry.find(operationId);
+      const reading = await this.refreshed(known, wanted);
+      if (!hasMoved(known) || moves === movesFollowed) {
+        return reading;
+      }
+    }
+  }
+
+  /** Reads those of the operations that exist, by id. */
+  async readMany(operationIds: readonly string[], wanted: Wanted = {}): Promise<Map<string, Reading>> {
+    const found = await this.#parts.registry.findMany(operationIds);
+    const readings = await Promise.all(
+      [...found].map(async ([operationId, known]): Promise<[string, Reading] | undefined> => {
+        const reading = await this.refreshed(known, wanted);
+        if (!hasMoved(known)) {
+          return [operationId, reading];
+        }
+        const again = await this.read(operationId, wanted).catch(ifMissing);
+        return again && [operationId, again];
+      }),
+    );
+    return new Map(readings.filter((reading) => reading !== undefined));
+  }
+
+  /** Waits as told and answers the operation as it is then. */
+  async wait(operationId: string, wait: Wait): Promise<OperationInfo> {
+    const deadlineMs = performance.now() + wait.timeoutMs;
+    let { knownRevision } = wait;
+    for (;;) {
+      const reading = await this.read(operationId, { knownRevision });
+      const { known } = reading;
+      if (known.kind === "ended") {
+        return this.answer(reading);
+      }
+      knownRevision = knownRevision === 0n ? known.operation.info.revision : knownRevision;
+      const isNews = ({ revision }: OperationInfo) =>
+        // Of another server's operation, a smaller revision only says that this server knows less than the caller.
+        known.kind === "own" ? revision !== knownRevision : revision > knownRevision;
+      const isEnough = (info: OperationInfo) => !wait.untilDone && isNews(info);
+      await known.watch.waitUntil(isEnough, deadlineMs - performance.now(), wait.signal);
+      if (!hasMoved(known) || wait.signal.aborted || performance.now() >= deadlineMs) {
+        return this.answer(this.reading(known));
+      }
+    }
+  }
+
+  /** Refreshes an operation as far as is wanted and possible in time. */
+  async refreshed(known: KnownOperation, wanted: Wanted): Promise<Reading> {
+    const problem =
+      known.kind === "ended"
+        ? undefined
+        : await (known.kind === "own" ? this.#refreshOwn(known, wanted) : this.#refreshPeers(known, wanted));
+    const reading = this.reading(known);
+    return problem === undefined ? reading : { known, staleReason: problem };
+  }
+
+  /** An operation as it is known now. */
+  reading(known: KnownOperation): Reading {
+    return { known, staleReason: this.#staleReason(known) };
+  }
+
+  /** The snapshot to answer. Of an operation that waits for its turn in this process, the registry knows all. */
+  answer({ known, staleReason }: Reading): OperationInfo {
+    const info = infoOf(known);
+    if (staleReason !== undefined && !hasEnded(info) && info.freshness) {
+      return { ...info, freshness: { ...info.freshness, stale: true, staleReason } };
+    }
+    const waitsHere = known.kind === "own" && info.status === OperationStatus.PENDING && info.host === "";
+    return waitsHere ? seenAgain(info, FreshnessSource.LOCAL, this.#parts.options.now()) : info;
+  }
+
+  async #refreshOwn({ operation, refresh }: OwnOperation, wanted: Wanted): Promise<string | undefined> {
+    const { standing, options } = this.#parts;
+    const { maxStalenessMs = options.cacheTtlMs, knownRevision = 0n, metrics = false } = wanted;
+    // A caller who knows more has it from a server that took over.
+    if (!standing.isSure || (standing.isShared && knownRevision > operation.info.revision)) {
+      await standing.confirm();
+    }
+    // What could have been taken over is not observed any further: its revisions are another server's.
+    if (operation.hasMoved || !standing.isSure) {
+      return undefined;
+    }
+    // A source that is late, or has many records, is asked on: the next read finds what it says.
+    const problem = operation.source && (await this.#inTime(refresh.refresh(maxStalenessMs, metrics), undefined));
+    // What others may see in the store already must not be taken back here.
+    const unseen = operation.isInDoubt ? operation.reload() : standing.isShared ? operation.writing : undefined;
+    return (unseen && (await this.#inTime(unseen, "the store has not answered in time"))) ?? problem;
+  }
+
+  async #refreshPeers({ operation, refresh }: PeersOperation, wanted: Wanted): Promise<string | undefined> {
+    const { maxStalenessMs, knownRevision = 0n, metrics = false } = wanted;
+    const mayBeOlder = knownRevision !== 0n && knownRevision <= operation.info.revision;
+    const allowedMs = maxStalenessMs ?? (mayBeOlder ? this.#parts.options.cacheTtlMs : 0);
+    return this.#inTime(
+      refresh.refresh(knownRevision > operation.info.revision ? 0 : allowedMs, metrics),
+      "the server that owns it has not answered in time",
+    );
+  }
+
+  #staleReason(known: KnownOperation): string | undefined {
+    switch (known.kind) {
+      case "own": {
+        const { trouble } = this.#parts.store;
+        return trouble === undefined && this.#parts.standing.isSure
+          ? undefined
+          : `the store cannot be used: ${trouble ?? "it has not confirmed in time that this server still owns it"}`;
+      }
+      case "peers":
+        return known.operation.staleReason;
+      case "ended":
+        return undefined;
+    }
+  }
+
+  /**
+   * Waits for what may depend on a host or the store, but no longer than a caller may have to wait for a dead one.
+   * Answers why the snapshot may be out of date then: `late` when the time was over, or the store's trouble.
+   */
+  async #inTime(done: Promise<unknown>, late: string | undefined): Promise<string | undefined> {
+    const over = new AbortController();
+    const tooLate = pause(this.#parts.options.pullTimeoutMs + readMarginMs, over.signal).then(() => late);
+    try {
+      return await Promise.race([done.then(() => undefined), tooLate]);
+    } catch (error) {
+      if (!(error instanceof CallError) || error.reason !== "STORE_UNAVAILABLE") {
+        throw error;
+      }
+      return error.message;
+    } finally {
+      // Not with the refresh's own end: then the pause would win the race, and the store's trouble would go untold.
+      over.abort();
+    }
+  }
+}
