@@ -95,9 +95,21 @@ describe("a value", () => {
     ["LONGHAUL_RETENTION_MS", "31536000000", { retentionMs: 31_536_000_000 }],
     ["LONGHAUL_LOG_LEVEL", "silent", { logLevel: "silent" }],
     ["LONGHAUL_SERVER", "https://registry.example", { server: "https://registry.example" }],
+    ["LONGHAUL_DATABASE_URL", "postgres://u:p@host/db", { databaseUrl: "postgres://u:p@host/db" }],
+    ["LONGHAUL_DATABASE_URL", "postgresql://host:5433/db?sslmode=require", {}],
+    ["LONGHAUL_ADVERTISE_URL", "http://10.0.0.7:50051", { advertiseUrl: "http://10.0.0.7:50051" }],
   ])("at the edge is taken: %s=%s", (variable, value, expected) => {
     expect(resolveConfig({ env: { [variable]: value } })).toMatchObject(expected);
   });
+
+  test.each(["mysql://user:hunter2@host/db", "postgres://user:hunter2@host", "user:hunter2@host/db"])(
+    "that may hold a password is refused without being repeated: %s",
+    (value) => {
+      const message = problem({ env: { LONGHAUL_DATABASE_URL: value } });
+      expect(message).toContain("LONGHAUL_DATABASE_URL is not a URL of that kind; it must be a URL like postgres://");
+      expect(message).not.toContain("hunter2");
+    },
+  );
 
   test("of the file is refused by its key, also when it has the wrong type", async () => {
     expect(problem({ file: await fileWith('{"port": true}') })).toContain('key "port" of the file is true');
@@ -184,11 +196,16 @@ describe("routes", () => {
 describe("the description of a configuration", () => {
   test("is JSON with every setting and without passwords", () => {
     const config = resolveConfig({
-      env: { USE_TRAINING_HOST_SERVICE: "true", TRAINING_HOST_SERVICE_URL: "http://user:secret@host:5002" },
+      env: {
+        USE_TRAINING_HOST_SERVICE: "true",
+        TRAINING_HOST_SERVICE_URL: "http://ada:secret@host:5002",
+        LONGHAUL_DATABASE_URL: "postgres://ada:secret@db:5432/longhaul?password=secret&sslmode=require",
+      },
     });
     const text = describeConfig(config);
     expect(text).not.toContain("secret");
-    expect(text).not.toContain("user");
+    expect(text).not.toContain("ada");
+    expect(JSON.parse(text)["databaseUrl"]).toBe("postgres://***@db:5432/longhaul?sslmode=require");
     expect(Object.keys(JSON.parse(text))).toEqual(Object.keys(config));
     expect(JSON.parse(text)).toMatchObject({ port: 50_051, server: "http://127.0.0.1:50051" });
   });

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { failureReasons } from "../src/operations/operation-errors.ts";
@@ -30,9 +30,35 @@ test("the README explains every reason the registry gives a FAILED operation", (
 
 test("the scripts the README names exist", () => {
   const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
-  const named = [...readme.matchAll(/npm (?:run )?(demo|test|bench|check|generate|longhaul)\b/g)].map(
+  const named = [...readme.matchAll(/npm (?:run )?(demo|test:chaos|test|bench|check|generate|longhaul)\b/g)].map(
     ([, name]) => name,
   );
   expect(new Set(named).difference(new Set(Object.keys(scripts)))).toEqual(new Set());
   expect(named.length).toBeGreaterThan(4);
+});
+
+test("the pages and files the README and its pages link to exist", () => {
+  const pages = ["README.md", "docs/replicas.md"];
+  const missing = pages.flatMap((page) =>
+    [...read(page).matchAll(/\]\(([^)#:]+)\)/g)]
+      .map(([, target = ""]) => join(root, page, "..", target))
+      .filter((target) => !existsSync(target)),
+  );
+  expect(missing).toEqual([]);
+});
+
+test("the examples of a deployment set nothing that is not a setting", () => {
+  const known = new Set<string>(Object.values(settings).map(({ env }) => env));
+  for (const file of ["deploy/docker-compose.yml", "deploy/kubernetes.yaml", "deploy/Dockerfile"]) {
+    const named = new Set(read(file).match(/\bLONGHAUL_[A-Z_]+\b/g));
+    expect(named.size, file).toBeGreaterThan(0);
+    expect(named.difference(known), file).toEqual(new Set());
+  }
+});
+
+test("the page about replicas tells of every failure reason and the settings they need", () => {
+  const page = read("docs/replicas.md");
+  for (const name of ["PROCESS_RESTARTED", "HOST_LOST", "LONGHAUL_DATABASE_URL", "LONGHAUL_ADVERTISE_URL", "leaseMs"]) {
+    expect(page).toContain(name);
+  }
 });

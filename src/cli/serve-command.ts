@@ -38,16 +38,28 @@ async function serve(
   const { pino } = await import("pino");
   const log = pino({ level: config.logLevel }, pino.destination(2));
   const server = await startServer(config, { log });
-  log.info({ url: server.url, types: server.operations.operationTypes, dataDir: config.dataDir }, "listening");
+  const store = config.databaseUrl === "" ? config.dataDir : withoutCredentials(config.databaseUrl);
+  log.info({ url: server.url, types: server.operations.operationTypes, store }, "listening");
   const stop = async (signal: string) => {
     log.info({ signal }, "stopping");
+    const tooLong = setTimeout(() => {
+      log.error("the store does not let this server stop in time");
+      process.exit(1);
+    }, 2 * config.shutdownGraceMs);
     await server.stop();
+    clearTimeout(tooLong);
     log.info("stopped");
     // A worker thread or a socket of the work may still hold the process.
     process.exit(0);
   };
   installInterruptHandler({ onFirst: (signal) => void stop(signal) });
   process.once("SIGTERM", (signal) => void stop(signal));
+}
+
+/** "postgres://host:5432/name", for logs. */
+function withoutCredentials(databaseUrl: string): string {
+  const { protocol, host, pathname } = new URL(databaseUrl);
+  return `${protocol}//${host}${pathname}`;
 }
 
 function kebabCase(key: string): string {

@@ -8,7 +8,7 @@ import type { CancellationCoordinator } from "../cancellation/cancellation-coord
 import type { CallOrigin } from "./call-origin.ts";
 import { existingOperation, type NewOperation, newStoredOperation } from "./create-operation.ts";
 import { CallError } from "./errors.ts";
-import { infoOf, type KnownOperation } from "./known-operation.ts";
+import { infoOf, type KnownOperation, type OwnOperation } from "./known-operation.ts";
 import type { OperationControl, OperationExecutor } from "./operation-executor.ts";
 import { checkOperationId, quote } from "./operation-id.ts";
 import type { OperationRegistry } from "./operation-registry.ts";
@@ -83,34 +83,36 @@ export class Admission {
   }
 
   async #admit(wanted: NewOperation, executor: OperationExecutor, origin: CallOrigin): Promise<OperationInfo> {
-    const { store, registry, standing, coordinator, control, now } = this.#context;
+    const { store, registry, standing, now } = this.#context;
     if (this.#closed) {
       throw new CallError("SHUTTING_DOWN", "the server is stopping; nothing was created", { retryAfterMs: 1_000 });
     }
     const stored = newStoredOperation(wanted, standing.instanceId, now());
-    const { operationId } = stored.info;
-    return registry.whileCreating(operationId, async () => {
-      const outcome = await store.create(stored).catch(this.#context.inDoubt);
-      if (!outcome.created) {
-        return this.#context.current(existingOperation(stored, outcome));
+    const outcome = await registry.whileCreating(stored.info.operationId, async () => {
+      const created = await store.create(stored).catch(this.#context.inDoubt);
+      if (created.created && stored.owner === standing.instanceId) {
+        const own = registry.track(stored, { cursor: 0, summary: new Uint8Array() }, origin);
+        own.operation.executor = executor;
+        await this.#begin(own, wanted);
+        return own.operation.info;
       }
-      if (stored.owner !== standing.instanceId) {
-        // This server was taken for dead meanwhile: whoever takes over its operations takes this one, too.
-        return stored.info;
-      }
-      const own = registry.track(stored, { cursor: 0, summary: new Uint8Array() }, origin);
-      own.operation.executor = executor;
-      const { parentOperationId } = wanted.request;
-      const reason =
-        coordinator.cancelAllReason ??
-        (parentOperationId === "" || wanted.retryOf !== "" ? undefined : await this.#whyNoChild(parentOperationId));
-      if (reason !== undefined) {
-        await this.#context.cancel(own, reason);
-      } else if (!own.operation.isOver) {
-        executor.dispatch(stored, control, { origin, again: false });
-      }
-      return own.operation.info;
+      // Taken for dead meanwhile: whoever takes over this server's operations takes this one, too.
+      return created.created ? stored.info : created;
     });
+    return "created" in outcome ? this.#context.current(existingOperation(stored, outcome)) : outcome;
+  }
+
+  /** Hands a new operation to its executor, unless it is not to begin. */
+  async #begin(own: OwnOperation, { request: { parentOperationId }, retryOf }: NewOperation): Promise<void> {
+    const { coordinator, control } = this.#context;
+    const { operation } = own;
+    const isChild = parentOperationId !== "" && retryOf === "";
+    const reason = coordinator.cancelAllReason ?? (isChild ? await this.#whyNoChild(parentOperationId) : undefined);
+    if (reason !== undefined) {
+      await this.#context.cancel(own, reason);
+    } else if (!operation.isOver) {
+      operation.executor?.dispatch(operation.stored, control, { origin: operation.origin, again: false });
+    }
   }
 
   /** Why an operation gets no more children; it may have ended while one was being stored. */

@@ -2,14 +2,17 @@ import { FreshnessSource, type OperationInfo, OperationStatus } from "../../gen/
 import { CallError, ifMissing } from "./errors.ts";
 import { hasMoved, infoOf, type KnownOperation, type OwnOperation, type PeersOperation } from "./known-operation.ts";
 import type { OperationRegistry } from "./operation-registry.ts";
-import { hasEnded, seenAgain } from "./operation-snapshot.ts";
+import { followingRevision, hasEnded, seenAgain } from "./operation-snapshot.ts";
 import type { OperationStore } from "./operation-store.ts";
 import type { OperationsOptions } from "./operations-options.ts";
 import { pause } from "./pause.ts";
+import { revisionAt } from "./revision.ts";
 import type { Standing } from "./standing.ts";
 
 /** How much longer than one pull a read waits for the state, in milliseconds; draining metrics may take longer. */
 const readMarginMs = 250;
+/** How far ahead a revision may be that a server has given, in milliseconds: others are a caller's invention. */
+const clockErrorMs = 60_000;
 /** How often a read follows an operation that moves from server to server. */
 const movesFollowed = 4;
 
@@ -148,6 +151,10 @@ export class OperationReader {
     // What could have been taken over is not observed any further: its revisions are another server's.
     if (operation.hasMoved || !standing.isSure) {
       return undefined;
+    }
+    if (knownRevision > operation.info.revision && knownRevision <= revisionAt(options.now() + clockErrorMs)) {
+      // The caller has it from before a crash, which took what was not stored. What is known now comes after that.
+      await operation.observe((current) => followingRevision(current, knownRevision, options.now()));
     }
     // A source that is late, or has many records, is asked on: the next read finds what it says.
     const problem = operation.source && (await this.#inTime(refresh.refresh(maxStalenessMs, metrics), undefined));

@@ -52,7 +52,8 @@ export class OperationRegistry {
   readonly #parts: RegistryParts;
   readonly #own = new Map<string, OwnOperation>();
   readonly #children = new Map<string, Set<string>>();
-  readonly #creating = new Set<string>();
+  /** How many creates of an operation are under way, by its id. */
+  readonly #creating = new Map<string, number>();
   readonly #followed = new LRUCache<string, PeersOperation>({ max: followedInMemory });
   readonly #ended = new LRUCache<string, EndedOperation>({ max: endedInMemory });
   readonly #durations = new RunDurations();
@@ -128,11 +129,21 @@ export class OperationRegistry {
 
   /** Keeps an operation from being recovered while it is being created: its creator sets it going. */
   async whileCreating<T>(operationId: string, create: () => Promise<T>): Promise<T> {
-    this.#creating.add(operationId);
+    this.#creating.set(operationId, (this.#creating.get(operationId) ?? 0) + 1);
     try {
       return await create();
     } finally {
-      this.#creating.delete(operationId);
+      const others = (this.#creating.get(operationId) ?? 1) - 1;
+      if (others > 0) {
+        this.#creating.set(operationId, others);
+      } else {
+        this.#creating.delete(operationId);
+        const own = this.#own.get(operationId);
+        if (own && !own.operation.executor) {
+          // Somebody has read it meanwhile, and no creator has set it going: whoever reads it next does.
+          own.operation.leave();
+        }
+      }
     }
   }
 

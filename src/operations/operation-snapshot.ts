@@ -24,6 +24,11 @@ export function nextSnapshot(current: OperationInfo, changes: Partial<OperationI
   return { ...current, ...changes, revision: nextRevision(current.revision, nowMs) };
 }
 
+/** The same snapshot under a revision that follows another one, unless it has one already. */
+export function followingRevision(current: OperationInfo, known: bigint, nowMs: number): OperationInfo {
+  return current.revision > known ? current : { ...current, revision: nextRevision(known, nowMs) };
+}
+
 /** The same snapshot seen again: a new observed_at, and no new revision. */
 export function seenAgain(current: OperationInfo, source: FreshnessSource, nowMs: number): OperationInfo {
   return { ...current, freshness: freshness(source, nowMs) };

@@ -129,7 +129,7 @@ export class OperationsService {
     this.#registry.abandon();
   }
 
-  /** Stops sweeping, answers all waiters and saves all progress. The store stays open. Safe to repeat. */
+  /** Stops sweeping, answers all waiters and saves all progress it can. The store stays open. Safe to repeat. */
   async close(): Promise<void> {
     this.#admission.close();
     this.#closed.abort();

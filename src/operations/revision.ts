@@ -7,6 +7,11 @@
  * clock, Kulkarni et al., "Logical Physical Clocks", 2014, in one number.)
  */
 export function nextRevision(previous: bigint, nowMs: number): bigint {
-  const now = BigInt(Math.trunc(nowMs)) * 1000n;
+  const now = revisionAt(nowMs);
   return now > previous ? now : previous + 1n;
+}
+
+/** The least revision that is given at a time. */
+export function revisionAt(nowMs: number): bigint {
+  return BigInt(Math.trunc(nowMs)) * 1000n;
 }

@@ -10,6 +10,8 @@ const refreshBatch = 256;
 /** Operations removed in one transaction, so that no transaction holds the event loop for long. */
 const expireBatch = 250;
 
+const unsaved = "progress could not be saved";
+
 /** What a sweep needs. */
 export interface SweepParts {
   readonly registry: OperationRegistry;
@@ -42,12 +44,12 @@ export class Sweep {
     this.#timer ??= setInterval(() => void this.run(), this.#parts.options.sweepIntervalMs).unref();
   }
 
-  /** Ends the beat, lets a sweep that is under way end, and saves all progress. Safe to repeat. */
+  /** Ends the beat, lets a sweep that is under way end, and saves all progress if it can. Safe to repeat. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#timer = undefined;
     await this.#running;
-    await this.#flush();
+    await this.#logged(unsaved, () => this.#flush());
   }
 
   /** Sweeps once. Trouble is logged; the next sweep tries again. */
@@ -64,7 +66,7 @@ export class Sweep {
     for (let from = 0; from < operations.length; from += refreshBatch) {
       await this.#refresh(operations.slice(from, from + refreshBatch));
     }
-    await this.#logged("progress could not be saved", () => this.#flush());
+    await this.#logged(unsaved, () => this.#flush());
     await this.#logged("what other servers have left could not be taken over", takeOver);
     if (standing.isFirst) {
       await this.#logged("expired operations could not be removed", () => this.#expire());

@@ -7,6 +7,7 @@ export interface StoreSettings {
   readonly databaseUrl: string;
   readonly databasePoolSize: number;
   readonly databaseTimeoutMs: number;
+  readonly leaseMs: number;
   readonly dataDir: string;
 }
 
@@ -18,7 +19,7 @@ export interface OpenedStore {
 
 /** Opens the PostgreSQL or SQLite store that the settings name. Rejects with an Error that names what is wrong. */
 export async function openStore(
-  { databaseUrl, databasePoolSize, databaseTimeoutMs, dataDir }: StoreSettings,
+  { databaseUrl, databasePoolSize, databaseTimeoutMs, leaseMs, dataDir }: StoreSettings,
   onTrouble: (reason: string | undefined) => void,
 ): Promise<OpenedStore> {
   if (databaseUrl === "") {
@@ -29,6 +30,8 @@ export async function openStore(
   return openPostgresStore(databaseUrl, {
     poolSize: databasePoolSize,
     statementTimeoutMs: databaseTimeoutMs,
+    // A renewal that hangs must leave time for others before the lease runs out.
+    leaseTimeoutMs: Math.ceil(leaseMs / 4),
     onTrouble,
   });
 }

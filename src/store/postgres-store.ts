@@ -19,6 +19,8 @@ export interface PostgresStoreOptions {
   readonly poolSize?: number;
   /** The longest time a statement may take, in milliseconds; 0 is no limit. Default 5000. */
   readonly statementTimeoutMs?: number;
+  /** The longest time that entering or renewing a lease may take, in milliseconds. Default 2500, for a lease of 10 s. */
+  readonly leaseTimeoutMs?: number;
   /**
    * Whether the connections keep statements prepared. Default true. Some poolers do not get along with that, such as
    * PgBouncer before 1.21: then the store ceases to do so, but the first calls may fail.
@@ -45,6 +47,7 @@ export interface SharedStore {
  */
 export async function openPostgresStore(url: string, options: PostgresStoreOptions = {}): Promise<SharedStore> {
   const { poolSize = 10, statementTimeoutMs = 5_000, preparedStatements = true, onTrouble } = options;
+  const { leaseTimeoutMs = 2_500 } = options;
   const place = placeOf(url);
   const db = connect(url, { size: poolSize, statementTimeoutMs, preparedStatements });
   try {
@@ -54,7 +57,7 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
     throw error;
   }
   // A lease must not run out because all connections are busy, nor wait until a probe has found the database well.
-  const leases = connect(url, { size: 1, statementTimeoutMs, preparedStatements });
+  const leases = connect(url, { size: 1, statementTimeoutMs: leaseTimeoutMs, preparedStatements });
   const leaseCalls = new StoreCalls({
     troubleOf: () => undefined,
     isFault: isPostgresFault,

@@ -223,6 +223,16 @@ describe("when the database is gone", { timeout: 60_000 }, () => {
     expect((await b.client.getOperation({ operationId: ended })).operation?.status).toBe(COMPLETED);
   });
 
+  test("a server can be stopped all the same", async () => {
+    const { database, replicas } = await startTestReplicas(1);
+    const [a] = replicas as [ServerProcess];
+    await operationWhen(a.client, await createOf(a.client, "training", { hold: true }), hasDone(3n));
+    database.freeze();
+    a.kill("SIGTERM");
+    await a.exited;
+    database.thaw();
+  });
+
   test("work that ends meanwhile has ended as soon as that can be stored", async () => {
     const { database, replicas } = await startTestReplicas(1, { leaseMs: 10_000 });
     const [a] = replicas as [ServerProcess];

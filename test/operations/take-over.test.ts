@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { BridgeSource } from "../../src/operations/bridge-source.ts";
 import type { OperationExecutor, OperationRun, Recovery } from "../../src/operations/operation-executor.ts";
@@ -59,6 +59,18 @@ describe("after a restart of the process", () => {
     const { operations } = await restarted(before, { training: executor });
     expect(dispatched).toEqual([{ operationId, again: true }]);
     expect((await operations.getOperation(operationId)).status).toBe(PENDING);
+  });
+
+  test("a RUNNING one is FAILED also when its type has been routed to a host since", async () => {
+    const before = await startTestRegistry({ executors: { training: noting().executor } });
+    const { operationId } = await before.operations.createOperation({ operationType: "training" });
+    await startWithBridge(before.operations, operationId);
+    const routed = noting({ outcome: "attached", source: new ScriptedSource() }, "http://host.test:1");
+    const { operations } = await restarted(before, { training: routed.executor });
+    expect(await operations.getOperation(operationId)).toMatchObject({
+      status: FAILED,
+      error: { reason: "PROCESS_RESTARTED" },
+    });
   });
 
   test("a RUNNING one is FAILED with PROCESS_RESTARTED, with its last saved progress and metrics", async () => {
@@ -127,6 +139,30 @@ describe("after a restart of the process", () => {
       expect(dispatched).toEqual([]);
     },
   );
+
+  test("is answered under a revision that follows the one a caller has, although that was lost with the process", async () => {
+    const host = "http://host.test:1";
+    const before = await startTestRegistry({ executors: { training: noting({ outcome: "lost" }, host).executor } });
+    const { operationId } = await before.operations.createOperation({ operationType: "training" });
+    before.operations.control.waiting(operationId, "the host cannot be reached");
+    const told = await before.operations.getOperation(operationId);
+    const stored = (await before.store.get(operationId))?.info.revision ?? 0n;
+    expect(told.revision).toBeGreaterThan(stored);
+    // As kill -9 would leave it.
+    vi.spyOn(before.store, "replace").mockRejectedValue(new Error("killed"));
+    await before.stop().catch(() => {});
+    const { operations } = await startTestRegistry({
+      dataDir: before.dataDir,
+      executors: { training: noting({ outcome: "lost" }, host).executor },
+      executorForHost: () => noting({ outcome: "lost" }, host).executor,
+    });
+    expect((await operations.getOperation(operationId)).revision).toBe(stored);
+    const answer = await operations.getOperation(operationId, undefined, told.revision);
+    expect(answer.revision).toBeGreaterThan(told.revision);
+    expect(answer.status).toBe(PENDING);
+    const invented = 2n ** 63n;
+    expect((await operations.getOperation(operationId, undefined, invented)).revision).toBe(answer.revision);
+  });
 
   test("one of a type that is no longer served is FAILED and says so", async () => {
     const before = await startTestRegistry({ executors: { training: noting().executor } });

@@ -140,7 +140,8 @@ export type OperationInfo = Message<"longhaul.v1.OperationInfo"> & {
   freshness?: Freshness | undefined;
 
   /**
-   * URL of the host that runs the operation. Empty when it runs in the answering server itself.
+   * URL of the host that runs the operation. Empty when it runs in the answering server itself, or in another one of
+   * those that share its store.
    *
    * @generated from field: string host = 18;
    */
@@ -168,8 +169,9 @@ export type OperationInfo = Message<"longhaul.v1.OperationInfo"> & {
   metricsCursor: bigint;
 
   /**
-   * Changes exactly when something visible here has changed, freshness.observed_at excepted. It only grows, but not
-   * in steps of one. Compare for equality; send it back as known_revision.
+   * Changes exactly when something visible here has changed; of freshness, only when a host cannot be asked any more or
+   * can be again. It only grows, but not in steps of one, and is the same on every server that shares the store.
+   * Compare for equality; send it back as known_revision.
    *
    * @generated from field: uint64 revision = 22;
    */
@@ -449,7 +451,8 @@ export type Freshness = Message<"longhaul.v1.Freshness"> & {
   source: FreshnessSource;
 
   /**
-   * The source could not be asked just now, so the operation may have moved on.
+   * The source could not be asked just now, so the operation may have moved on, and another server that shares the
+   * store may have told so already.
    *
    * @generated from field: bool stale = 3;
    */
@@ -587,7 +590,7 @@ export const FreshnessSource = {
   UNSPECIFIED: 0,
 
   /**
-   * In the answering server, where the work runs.
+   * In the answering server, or another one of those that share its store, where the work runs.
    *
    * @generated from enum value: FRESHNESS_SOURCE_LOCAL = 1;
    */

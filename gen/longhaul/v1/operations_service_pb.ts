@@ -187,7 +187,7 @@ export type GetOperationResponse = Message<"longhaul.v1.GetOperationResponse"> &
   operation?: OperationInfo | undefined;
 
   /**
-   * The caller's known_revision is current.
+   * The caller's known_revision is current, or newer than what is known of an operation that is stale.
    *
    * @generated from field: bool not_modified = 2;
    */
@@ -278,7 +278,8 @@ export const OperationRevisionSchema: GenMessage<OperationRevision> = /*@__PURE_
  */
 export type BatchGetOperationsResponse = Message<"longhaul.v1.BatchGetOperationsResponse"> & {
   /**
-   * Those that have changed, in the order asked for. Each says whether it is stale; becoming stale is a change.
+   * Those that have changed, in the order asked for. Each says whether it is stale; those that are stale are always
+   * here.
    *
    * @generated from field: repeated longhaul.v1.OperationInfo operations = 1;
    */
@@ -362,7 +363,7 @@ export type WaitOperationResponse = Message<"longhaul.v1.WaitOperationResponse">
   operation?: OperationInfo | undefined;
 
   /**
-   * The caller's known_revision is still current: the timeout passed.
+   * As in GetOperationResponse: the timeout passed.
    *
    * @generated from field: bool not_modified = 2;
    */
@@ -488,7 +489,7 @@ export const ListOperationsRequestSchema: GenMessage<ListOperationsRequest> = /*
  */
 export type ListOperationsResponse = Message<"longhaul.v1.ListOperationsResponse"> & {
   /**
-   * Newest first by created_at, then by id. As last observed; List asks no source.
+   * Newest first by created_at, then by id. As last observed; List asks no host.
    *
    * @generated from field: repeated longhaul.v1.OperationInfo operations = 1;
    */
