@@ -59,7 +59,7 @@ async function cancelOwn(context: CancelContext, own: OwnOperation, reason: stri
   }
   const retentionMs = registry.retentionMs(operation.stored);
   const isWithdrawn =
-    operation.info.status === OperationStatus.PENDING && executor?.withdraw(operationId, force) !== false;
+    operation.info.status === OperationStatus.PENDING && executor?.withdraw(operationId, false) !== false;
   try {
     await operation.change((current) => {
       const requested = cancellationRequested(current, reason, now());
@@ -76,6 +76,9 @@ async function cancelOwn(context: CancelContext, own: OwnOperation, reason: stri
       executor?.dispatch(operation.stored, context.control, { origin: operation.origin, again: false });
     }
     throw error;
+  }
+  if (force) {
+    executor?.withdraw(operationId, true);
   }
   if (registry.active(operationId)) {
     coordinator.cancel(operationId, operation.info.cancellation?.reason ?? reason);

@@ -79,10 +79,14 @@ export class OperationReader {
   }
 
   /** Reads those of the operations that exist, by id. */
-  async readMany(operationIds: readonly string[], wanted: Wanted = {}): Promise<Map<string, Reading>> {
+  async readMany(
+    operationIds: readonly string[],
+    wantedOf: (operationId: string) => Wanted,
+  ): Promise<Map<string, Reading>> {
     const found = await this.#parts.registry.findMany(operationIds);
     const readings = await Promise.all(
       [...found].map(async ([operationId, known]): Promise<[string, Reading] | undefined> => {
+        const wanted = wantedOf(operationId);
         const reading = await this.refreshed(known, wanted);
         if (!hasMoved(known)) {
           return [operationId, reading];

@@ -160,11 +160,17 @@ export class OperationsService {
   }
 
   /** Answers many operations like getOperation, by id; what does not exist is missing. */
-  async getOperations(operationIds: readonly string[], maxStalenessMs?: number): Promise<Map<string, OperationInfo>> {
+  async getOperations(
+    operationIds: readonly string[],
+    maxStalenessMs?: number,
+    knownRevisions: ReadonlyMap<string, bigint> = new Map(),
+  ): Promise<Map<string, OperationInfo>> {
     operationIds.forEach((operationId, index) => {
       checkOperationId(operationId, `operations[${index}].operation_id`);
     });
-    const readings = await this.#reader.readMany(operationIds, { maxStalenessMs });
+    const readings = await this.#reader.readMany(operationIds, (operationId) => {
+      return { maxStalenessMs, knownRevision: knownRevisions.get(operationId) ?? 0n };
+    });
     return new Map([...readings].map(([operationId, reading]) => [operationId, this.#reader.answer(reading)]));
   }
 
@@ -182,13 +188,13 @@ export class OperationsService {
     return this.#reader.wait(operationId, { ...wait, signal });
   }
 
-  /** Whether this server, under its present name, owns an operation that has not ended. */
-  async owns(operationId: string, instanceId: string): Promise<boolean> {
+  /** Those of the operations that this server owns, if `instanceId` is its present name, and that have not ended. */
+  async ownedOf(operationIds: readonly string[], instanceId: string): Promise<string[]> {
     if (instanceId !== this.#parts.standing.instanceId) {
-      return false;
+      return [];
     }
-    const known = await this.#registry.find(operationId).catch(ifMissing);
-    return known?.kind === "own";
+    const found = await this.#registry.findMany(operationIds);
+    return operationIds.filter((operationId) => found.get(operationId)?.kind === "own");
   }
 
   /** Answers a page of operations, newest first, and the token of the next one; empty at the end. */

@@ -179,7 +179,6 @@ export class RunControl implements OperationControl {
       await operation.observe((current) => staleSnapshot(current, reason, now()));
       return;
     }
-    operation.executor?.withdraw(operation.operationId, true);
     const retentionMs = registry.retentionMs(operation.stored);
     await this.untilStored(operation.operationId, "the cancellation", () =>
       operation.change((current) => {
@@ -187,6 +186,7 @@ export class RunControl implements OperationControl {
         return isGivenUp(current) ? { info, cutOff: true } : undefined;
       }),
     );
+    operation.executor?.withdraw(operation.operationId, true);
   }
 
   async #finishNow(operationId: string, outcome: OperationOutcome, attempt: number | undefined): Promise<void> {

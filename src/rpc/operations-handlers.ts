@@ -38,13 +38,13 @@ export function createOperationsHandlers(
     ...(info.freshness && { freshness: info.freshness }),
     ...pollAfter(info, ms),
   });
-  /** Whether a call may be answered for an operation: between servers of one store, only by the one that owns it. */
-  const isAnswerable = async (operationId: string, context: HandlerContext): Promise<boolean> => {
+  /** The operations a call may be answered for: between servers of one store, those that the one it is meant for owns. */
+  const answerable = async (operationIds: readonly string[], context: HandlerContext): Promise<readonly string[]> => {
     const { owner } = context.values.get(originKey);
-    return owner === undefined || operations.owns(operationId, owner);
+    return owner === undefined ? operationIds : operations.ownedOf(operationIds, owner);
   };
   const refuseUnowned = async (operationId: string, context: HandlerContext): Promise<void> => {
-    if (!(await isAnswerable(operationId, context))) {
+    if ((await answerable([operationId], context)).length === 0) {
       throw new CallError("OPERATION_NOT_FOUND", `this server does not own operation ${operationId}`, { operationId });
     }
   };
@@ -62,12 +62,12 @@ export function createOperationsHandlers(
       if (asked.length === 0 || asked.length > maximumBatch) {
         throw invalidField("operations", `has ${asked.length} entries; 1 to ${maximumBatch} are allowed`);
       }
-      const ids = asked.map(({ operationId }) => operationId);
-      const mine = await Promise.all(ids.map((operationId) => isAnswerable(operationId, context)));
-      const found = await operations.getOperations(
-        ids.filter((_, index) => mine[index]),
-        durationOr(maxStaleness, "max_staleness", undefined),
+      const known = new Map(asked.map(({ operationId, knownRevision }) => [operationId, knownRevision]));
+      const ids = await answerable(
+        asked.map(({ operationId }) => operationId),
+        context,
       );
+      const found = await operations.getOperations(ids, durationOr(maxStaleness, "max_staleness", undefined), known);
       const changed: OperationInfo[] = [];
       const notFound: string[] = [];
       for (const { operationId, knownRevision } of asked) {

@@ -120,7 +120,7 @@ function peerSource({ operations, standing, pulls }: TestMember, operationId: st
       if (standing.isUnreachable) {
         return unreachable;
       }
-      if (!(await operations.owns(operationId, instanceId))) {
+      if ((await operations.ownedOf([operationId], instanceId)).length === 0) {
         return gone;
       }
       const info = await operations.getOperation(operationId, maxStalenessMs);
@@ -130,7 +130,7 @@ function peerSource({ operations, standing, pulls }: TestMember, operationId: st
       if (standing.isUnreachable) {
         return unreachable;
       }
-      if (!(await operations.owns(operationId, instanceId))) {
+      if ((await operations.ownedOf([operationId], instanceId)).length === 0) {
         return gone;
       }
       await operations.cancelOperation(operationId, reason, { force });
