@@ -160,8 +160,9 @@ export class OperationReader {
       // The caller has it from before a crash, which took what was not stored. What is known now comes after that.
       await operation.observe((current) => followingRevision(current, knownRevision, options.now()));
     }
+    const isFresh = !operation.source || refresh.isFresh(maxStalenessMs, metrics);
     // A source that is late, or has many records, is asked on: the next read finds what it says.
-    const problem = operation.source && (await this.#inTime(refresh.refresh(maxStalenessMs, metrics), undefined));
+    const problem = isFresh ? undefined : await this.#inTime(refresh.refresh(maxStalenessMs, metrics), undefined);
     // What others may see in the store already must not be taken back here.
     const unseen = operation.isInDoubt ? operation.reload() : standing.isShared ? operation.writing : undefined;
     return (unseen && (await this.#inTime(unseen, "the store has not answered in time"))) ?? problem;
@@ -170,11 +171,11 @@ export class OperationReader {
   async #refreshPeers({ operation, refresh }: PeersOperation, wanted: Wanted): Promise<string | undefined> {
     const { maxStalenessMs, knownRevision = 0n, metrics = false } = wanted;
     const mayBeOlder = knownRevision !== 0n && knownRevision <= operation.info.revision;
-    const allowedMs = maxStalenessMs ?? (mayBeOlder ? this.#parts.options.cacheTtlMs : 0);
-    return this.#inTime(
-      refresh.refresh(knownRevision > operation.info.revision ? 0 : allowedMs, metrics),
-      "the server that owns it has not answered in time",
-    );
+    const wantedMs = maxStalenessMs ?? (mayBeOlder ? this.#parts.options.cacheTtlMs : 0);
+    const allowedMs = knownRevision > operation.info.revision ? 0 : wantedMs;
+    return refresh.isFresh(allowedMs, metrics)
+      ? undefined
+      : this.#inTime(refresh.refresh(allowedMs, metrics), "the server that owns it has not answered in time");
   }
 
   #staleReason(known: KnownOperation): string | undefined {

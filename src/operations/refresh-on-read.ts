@@ -42,13 +42,10 @@ export class RefreshOnRead {
    * Never rejects for a source's sake; rejects when the store cannot be written.
    */
   async refresh(maxStalenessMs: number, metrics: boolean): Promise<void> {
-    const askedAtMs = this.#options.now();
     // The first flight found here began before the question, the ones after it did not.
     let beganBefore = this.#flight !== undefined;
     while (this.#operation.source && !this.#operation.isOver) {
-      const ageMs = askedAtMs - (metrics ? this.#metricsPulledAtMs : this.#pulledAtMs);
-      // An age below 0 only says that the clock was set back.
-      if (maxStalenessMs > 0 && ageMs >= 0 && ageMs <= maxStalenessMs) {
+      if (this.isFresh(maxStalenessMs, metrics)) {
         return;
       }
       const flight = this.#flight;
@@ -63,6 +60,13 @@ export class RefreshOnRead {
         return;
       }
     }
+  }
+
+  /** Whether the snapshot, and with `metrics` the log, is at most `maxStalenessMs` old; never with 0. */
+  isFresh(maxStalenessMs: number, metrics: boolean): boolean {
+    const ageMs = this.#options.now() - (metrics ? this.#metricsPulledAtMs : this.#pulledAtMs);
+    // An age below 0 only says that the clock was set back.
+    return maxStalenessMs > 0 && ageMs >= 0 && ageMs <= maxStalenessMs;
   }
 
   /** Reads everything the source holds now, metrics included, with a pull that begins after this call. */

@@ -9,6 +9,7 @@ const { PENDING, RUNNING, COMPLETED } = OperationStatus;
 
 /** How long everything may take to end after the last kill, in milliseconds. */
 const settleMs = 60_000;
+const pollMs = 300;
 const batch = 500;
 
 /**
@@ -44,7 +45,7 @@ export async function settle(load: Load, told: Told): Promise<Map<string, Operat
       told.broken.push(...left.map((operationId) => `${operationId} has not ended`));
       return ended;
     }
-    await sleep(100);
+    await sleep(pollMs);
   }
 }
 
