@@ -33,6 +33,8 @@ export interface LiveOperationParts {
   /** How the creating call came here. Default empty, as after a restart. */
   readonly origin?: CallOrigin;
   readonly now: () => number;
+  /** Told when the store was found to hold a request to cancel that is not known here. */
+  readonly onRequest?: (reason: string) => void;
 }
 
 /**
@@ -59,6 +61,7 @@ export class LiveOperation implements PulledOperation {
   readonly #store: OperationStore;
   readonly #now: () => number;
   readonly #owner: string;
+  readonly #onRequest: ((reason: string) => void) | undefined;
   readonly #queue = new SerialQueue();
   readonly #listeners = new Set<() => void>();
   #stored: StoredOperation;
@@ -71,11 +74,12 @@ export class LiveOperation implements PulledOperation {
   /** The last write, to recognise it when its answer was lost. */
   #written: OperationInfo | undefined;
 
-  constructor({ store, stored, log, origin = { via: [] }, now }: LiveOperationParts) {
+  constructor({ store, stored, log, origin = { via: [] }, now, onRequest }: LiveOperationParts) {
     this.origin = origin;
     this.#store = store;
     this.#now = now;
     this.#owner = stored.owner;
+    this.#onRequest = onRequest;
     this.#stored = stored;
     // Records are stored before the snapshot that tells of them.
     const metricsCursor = BigInt(Math.max(log.cursor, Number(stored.info.metricsCursor)));
@@ -257,8 +261,12 @@ export class LiveOperation implements PulledOperation {
       return;
     }
     const mine = this.isDirty ? this.#info : undefined;
+    const request = this.#info.cancellation ? undefined : theirs.info.cancellation;
     this.#stored = theirs;
     this.#publish(mine && !hasEnded(theirs.info) ? rebased(theirs.info, mine, this.#now()) : theirs.info);
+    if (request && !this.isOver) {
+      this.#onRequest?.(request.reason);
+    }
   }
 
   #publish(info: OperationInfo): void {

@@ -35,6 +35,8 @@ export interface RegistryParts {
   readonly options: OperationsOptions;
   /** Sets an operation going that is stored as this server's and not in memory. */
   readonly recover: (stored: StoredOperation) => Promise<void>;
+  /** Passes on a request to cancel that another server has written into this one's record. */
+  readonly requested: (own: OwnOperation, reason: string) => void;
   /** Aborts when the registry closes. */
   readonly closed: AbortSignal;
 }
@@ -161,7 +163,8 @@ export class OperationRegistry {
     }
     const { store, coordinator, options, closed } = this.#parts;
     const { now, pullTimeoutMs, hostLostAfterMs, cacheTtlMs } = options;
-    const operation = new LiveOperation({ store, stored, log, now, ...(origin && { origin }) });
+    const onRequest = (reason: string) => this.#parts.requested(own, reason);
+    const operation = new LiveOperation({ store, stored, log, now, onRequest, ...(origin && { origin }) });
     const settlement = new PullSettlement(operation, {
       now,
       hostLostAfterMs,

@@ -89,6 +89,7 @@ export class OperationsService {
       cutOffs,
       closed,
       recover: (stored) => recover(takeOverContext, stored),
+      requested: (own, reason) => void this.#takeUp(own, reason),
     });
     this.#registry = registry;
     this.#reader = new OperationReader({ registry, store, standing, options });
@@ -96,7 +97,7 @@ export class OperationsService {
     this.control = this.#runControl;
     const takeOverContext = { ...parts, registry, control: this.#runControl, cutOffs, now };
     this.#cancelContext = { ...parts, registry, control: this.control, now, callTimeoutMs: pullTimeoutMs };
-    const succession = new Succession({ takeOverContext, cancelContext: this.#cancelContext, log, closed });
+    const succession = new Succession({ takeOverContext, log, closed });
     this.succession = succession;
     this.#admission = new Admission({
       ...parts,
@@ -354,6 +355,12 @@ export class OperationsService {
     }
     const reading = await this.#reader.refreshed(known, {});
     return hasMoved(known) ? listed.info : this.#reader.answer(reading);
+  }
+
+  /** Does what a request asks for that was found in the store. A restart would find it again. */
+  async #takeUp(own: OwnOperation, reason: string): Promise<void> {
+    const cancel = () => cancelKnown(this.#cancelContext, own, reason, false);
+    await this.#runControl.untilStored(own.operation.operationId, "a cancellation", cancel).catch(() => {});
   }
 
   #local(): OwnOperation[] {

@@ -1,6 +1,4 @@
 import type { Logger } from "pino";
-import { cancelEach } from "./cancel-many.ts";
-import type { CancelContext } from "./cancel-operation.ts";
 import { pause } from "./pause.ts";
 import { recoverForgotten, type TakeOverContext, takeOver } from "./take-over.ts";
 
@@ -10,7 +8,6 @@ const secondLookMs = 1_000;
 /** What succession needs. */
 export interface SuccessionParts {
   readonly takeOverContext: TakeOverContext;
-  readonly cancelContext: CancelContext;
   readonly log: Logger;
   /** Aborts when the registry closes. */
   readonly closed: AbortSignal;
@@ -72,17 +69,10 @@ export class Succession {
 
   async #takeRequests(): Promise<void> {
     await this.#recoverForgotten();
-    const { takeOverContext, cancelContext, log } = this.#parts;
-    const { store, standing, registry } = takeOverContext;
+    const { store, standing, registry } = this.#parts.takeOverContext;
+    // The next write of each says that this has been seen.
     for (const operationId of await store.changedByOthers(standing.instanceId)) {
-      const own = registry.active(operationId);
-      await own?.operation.reload();
-      const reason = own?.operation.info.cancellation?.reason;
-      if (own && !own.operation.isOver && reason !== undefined) {
-        await cancelEach(cancelContext, [own], reason, log);
-        // It has been seen, which the store learns with the next write.
-        await own.operation.flush();
-      }
+      await registry.active(operationId)?.operation.reload();
     }
   }
 

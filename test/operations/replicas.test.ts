@@ -223,7 +223,7 @@ describe("a server that does not answer", () => {
       cancellation: { reason: "enough" },
     });
     await a.operations.succession.takeRequests();
-    expect(a.operations.getCancellationToken(operationId)?.reason).toBe("enough");
+    await expect.poll(() => a.operations.getCancellationToken(operationId)?.reason).toBe("enough");
     const after = await a.operations.getOperation(operationId);
     expect(after).toMatchObject({ progress: { percentage: 50 }, cancellation: { reason: "enough" } });
     expect(after.revision).toBeGreaterThan(before.revision);
@@ -238,6 +238,23 @@ describe("a server that does not answer", () => {
     await a.operations.completeOperation(operationId);
     const ended = await store.get(operationId);
     expect(ended?.info).toMatchObject({ status: COMPLETED, cancellation: { reason: "enough" } });
+  });
+
+  test("tells its work of the cancellation that saving its progress has found", async () => {
+    const { a, b } = await group();
+    const { operationId } = await a.operations.createOperation({ operationType: "training" });
+    const { cutOffs } = await startedWork(a.operations, operationId);
+    a.standing.isUnreachable = true;
+    await b.operations.cancelOperation(operationId, "enough");
+    a.standing.isUnreachable = false;
+    a.operations.updateProgress(operationId, { percentage: 50 });
+    await a.operations.getOperation(operationId, 0);
+    await a.operations.sweep();
+    await expect.poll(() => cutOffs).toEqual([{ reason: "enough", force: false }]);
+    expect(await b.operations.getOperation(operationId, 0)).toMatchObject({
+      progress: { percentage: 50 },
+      cancellation: { reason: "enough", deliveredAt: expect.anything() },
+    });
   });
 
   test("does not begin what was to be cancelled before", async () => {
