@@ -1,7 +1,7 @@
-import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type Duration, durationFromMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CallOptions, Client } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
-import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
+import type { Freshness, OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import {
   type CreateOperationRequest,
   type GetMetricsResponse,
@@ -36,8 +36,15 @@ export interface HostConnectionOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** What a host says of an operation. `undefined` means: still at the revision you know. */
-export type HostState = HostAnswer<OperationInfo | undefined>;
+/** What a host says of an operation. */
+export interface HostView {
+  /** Unset when it is still at the known revision. */
+  readonly info: OperationInfo | undefined;
+  /** What the host says of how old that is. */
+  readonly freshness: Partial<Freshness> | undefined;
+}
+
+type HostState = HostAnswer<HostView>;
 
 interface WaitingGet {
   readonly operationId: string;
@@ -83,8 +90,8 @@ export class HostConnection {
   }
 
   /**
-   * The state of an operation, or undefined when it is still at the known revision. `maxStalenessMs` is how old the
-   * host's own observation may be.
+   * The state of an operation, unless it is still at the known revision. `maxStalenessMs` is how old the host's own
+   * observation may be.
    */
   get(operationId: string, knownRevision: bigint, maxStalenessMs: number): Promise<HostState> {
     return new Promise((resolve) => {
@@ -177,13 +184,14 @@ export class HostConnection {
       }
       return;
     }
+    const { observedAt } = answer.value;
     const changed = new Map(answer.value.operations.map((info) => [info.operationId, info]));
     const notFound = new Set(answer.value.notFound);
     for (const { operationId, resolve } of gets) {
       resolve(
         notFound.has(operationId)
           ? { outcome: "gone", reason: `host ${this.url} does not know the operation` }
-          : { outcome: "answered", value: changed.get(operationId) },
+          : { outcome: "answered", value: { info: changed.get(operationId), freshness: leftOut(observedAt) } },
       );
     }
   }
@@ -193,12 +201,20 @@ export class HostConnection {
       await Promise.all(
         gets.slice(from, from + singleGets).map(async ({ operationId, knownRevision, maxStalenessMs, resolve }) => {
           const request = { operationId, knownRevision, ...maxStaleness(maxStalenessMs) };
-          const get = async () => (await this.#client.getOperation(request, this.#callOptions())).operation;
+          const get = async () => {
+            const { operation: info, freshness } = await this.#client.getOperation(request, this.#callOptions());
+            return { info, freshness };
+          };
           resolve(await this.#ask(get));
         }),
       );
     }
   }
+}
+
+/** What a batch says of an operation that it leaves out: one that is stale would be there. */
+function leftOut(observedAt: Timestamp | undefined): Partial<Freshness> {
+  return { stale: false, staleReason: "", ...(observedAt && { observedAt }) };
 }
 
 /** The field of a request, where less is wanted than a host allows by itself. */

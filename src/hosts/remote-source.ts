@@ -1,4 +1,5 @@
-import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import { FreshnessSchema, type OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import { isTerminal } from "../operations/life-cycle.ts";
 import type {
   CancelDelivery,
@@ -8,7 +9,7 @@ import type {
   PullResult,
 } from "../operations/operation-source.ts";
 import { pause } from "../operations/pause.ts";
-import type { HostConnection } from "./host-connection.ts";
+import type { HostConnection, HostView } from "./host-connection.ts";
 import { hostRecords } from "./host-records.ts";
 
 /** Time between two pulls for waiters, where the host cannot tell when something changes, in milliseconds. */
@@ -36,7 +37,7 @@ export class RemoteSource implements OperationSource {
     if (state.outcome !== "answered") {
       return { outcome: "unreachable", reason: state.reason };
     }
-    const info = state.value ?? this.#last;
+    const info = state.value.info ?? (this.#last && seenAs(this.#last, state.value.freshness));
     if (info?.operationId !== this.#operationId) {
       const what = info ? `operation ${info.operationId}` : "no operation";
       return { outcome: "unreachable", reason: `host ${this.host} answered with ${what}` };
@@ -88,6 +89,11 @@ export class RemoteSource implements OperationSource {
     }
     return { outcome: "observed", info, records, hasMore: (page.value?.hasMore ?? false) && records.length > 0 };
   }
+}
+
+/** A snapshot that the host has confirmed. */
+function seenAs(info: OperationInfo, seen: HostView["freshness"]): OperationInfo {
+  return { ...info, freshness: { ...(info.freshness ?? create(FreshnessSchema)), ...seen } };
 }
 
 /** The promise, or the signal's reason if that aborts first. */

@@ -3,6 +3,7 @@ import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Cancellation,
   CancellationSchema,
+  type Freshness,
   type FreshnessSource,
   type OperationInfo,
   OperationInfoSchema,
@@ -11,7 +12,7 @@ import {
   OperationStatus,
 } from "../../gen/longhaul/v1/operation_pb.ts";
 import { isTerminal, mayBeObservedAfter } from "./life-cycle.ts";
-import { completeProgress, freshness, hasEnded, msOf, seenAgain } from "./operation-snapshot.ts";
+import { completeProgress, freshness, hasEnded, msOf, staleFreshness } from "./operation-snapshot.ts";
 import { nextRevision } from "./revision.ts";
 
 /** The most a running operation shows: 100 is for COMPLETED alone. */
@@ -51,7 +52,7 @@ export function mergeObservation(
     status,
     attempt: current.attempt + context.newAttempts,
     warnings: observed.warnings,
-    freshness: freshness(context.source, nowMs),
+    freshness: mergeFreshness(current, observed, context),
     metricsCursor: observed.metricsCursor > current.metricsCursor ? observed.metricsCursor : current.metricsCursor,
   };
   if (status !== OperationStatus.PENDING && !next.startedAt && observed.startedAt) {
@@ -75,7 +76,7 @@ export function mergeObservation(
     }
   }
   return sameToCallers(current, next)
-    ? seenAgain(current, context.source, nowMs)
+    ? { ...current, ...(next.freshness && { freshness: next.freshness }) }
     : { ...next, revision: nextRevision(current.revision, nowMs) };
 }
 
@@ -126,6 +127,14 @@ function end(next: OperationInfo, observed: OperationInfo, { nowMs, retentionMs 
     const { estimatedRemaining: _, ...progress } = next.progress;
     next.progress = progress;
   }
+}
+
+/** A source that is stale itself, such as a gateway, has not seen more than was seen before. */
+function mergeFreshness(current: OperationInfo, observed: OperationInfo, context: ObservationContext): Freshness {
+  const theirs = observed.freshness;
+  return theirs?.stale && !hasEnded(observed)
+    ? staleFreshness(current, theirs.staleReason)
+    : freshness(context.source, context.nowMs);
 }
 
 /** Percentage and steps never go back within an attempt; the rest is as observed. */

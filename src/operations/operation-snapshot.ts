@@ -39,8 +39,12 @@ export function staleSnapshot(current: OperationInfo, reason: string, nowMs: num
   if (current.freshness?.stale === true && current.freshness.staleReason === reason) {
     return current;
   }
-  const before = current.freshness ?? create(FreshnessSchema);
-  return nextSnapshot(current, { freshness: { ...before, stale: true, staleReason: reason } }, nowMs);
+  return nextSnapshot(current, { freshness: staleFreshness(current, reason) }, nowMs);
+}
+
+/** As it was last seen, which may not be so any more. */
+export function staleFreshness({ freshness }: OperationInfo, reason: string): Freshness {
+  return { ...(freshness ?? create(FreshnessSchema)), stale: true, staleReason: reason };
 }
 
 /** What is known to be so at a time. */

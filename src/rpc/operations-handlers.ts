@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type Duration, durationFromMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import {
@@ -70,16 +70,19 @@ export function createOperationsHandlers(
       const found = await operations.getOperations(ids, durationOr(maxStaleness, "max_staleness", undefined), known);
       const changed: OperationInfo[] = [];
       const notFound: string[] = [];
+      let observedAt: Timestamp | undefined;
       for (const { operationId, knownRevision } of asked) {
         const info = found.get(operationId);
         if (!info) {
           notFound.push(operationId);
         } else if (!isKnown(info, knownRevision) || info.freshness?.stale) {
           changed.push(info);
+        } else if (!hasEnded(info)) {
+          observedAt = earlier(observedAt, info.freshness?.observedAt);
         }
       }
       const live = [...found.values()].find((info) => !hasEnded(info));
-      return { operations: changed, notFound, ...(live && pollAfter(live)) };
+      return { operations: changed, notFound, ...(live && pollAfter(live)), ...(observedAt && { observedAt }) };
     },
     async waitOperation({ operationId, knownRevision, untilDone, timeout }, context) {
       await refuseUnowned(operationId, context);
@@ -136,6 +139,10 @@ export function createOperationsHandlers(
       };
     },
   };
+}
+
+function earlier(a: Timestamp | undefined, b: Timestamp | undefined): Timestamp | undefined {
+  return a && b && timestampMs(a) <= timestampMs(b) ? a : (b ?? a);
 }
 
 /** Whether the caller's revision is the current one, or newer than what is known here of an operation out of reach. */

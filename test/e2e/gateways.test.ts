@@ -53,6 +53,38 @@ describe("a gateway in front of a gateway", { timeout: 30_000 }, () => {
     }
   });
 
+  test.each([1, 3])("what the inner one cannot ask is stale at the outer one, too (%d operations)", async (count) => {
+    let isDown = false;
+    const host = await startScriptedHost({
+      createOperation: ({ operationId }) => ({ operation: { operationId, status: RUNNING } }),
+      getOperation({ operationId }) {
+        if (isDown) {
+          throw new ConnectError("not now", Code.Unavailable);
+        }
+        return { operation: { operationId, status: RUNNING, revision: 1n } };
+      },
+    });
+    const inner = await startTestServer({ settings: { routes: { training: host.url } } });
+    const outer = await startTestServer({ settings: { routes: { training: inner.url } } });
+    const operationIds = await Promise.all(Array.from({ length: count }, () => createTraining(outer.client)));
+    const all = async () => {
+      const operations = operationIds.map((operationId) => ({ operationId }));
+      const answer = await outer.client.batchGetOperations({ operations, maxStaleness: {} });
+      return answer.operations.map(({ status, freshness }) => ({
+        status,
+        stale: freshness?.stale,
+        reason: freshness?.staleReason,
+      }));
+    };
+    const seen = operationIds.map(() => ({ status: RUNNING, stale: false, reason: "" }));
+    await expect.poll(all).toEqual(seen);
+    isDown = true;
+    const reason = expect.stringContaining(`host ${host.url}: not now`);
+    await expect.poll(all).toEqual(operationIds.map(() => ({ status: RUNNING, stale: true, reason })));
+    isDown = false;
+    await expect.poll(all, { timeout: 10_000 }).toEqual(seen);
+  });
+
   test("a loop A→B→A is refused: the operation FAILED with a reason that names the loop", async () => {
     const portOfA = await freePort();
     const b = await startTestServer({ settings: { routes: { training: `http://127.0.0.1:${portOfA}` } } });

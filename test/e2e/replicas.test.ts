@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
@@ -39,6 +40,13 @@ describe("replicas over one database", { timeout: 60_000 }, () => {
     const operationId = await createOf(a.client, "training", { records: 5, hold: true });
     const atB = await operationWhen(b.client, operationId, hasDone(5n));
     expect(atB).toMatchObject({ status: RUNNING, host: "", freshness: { stale: false } });
+    const { revision } = atB;
+    const again = await operationWhen(
+      b.client,
+      operationId,
+      ({ freshness }) => !isDeepStrictEqual(freshness, atB.freshness),
+    );
+    expect(again).toMatchObject({ revision, freshness: { stale: false } });
     const [fromA, fromC] = await Promise.all([
       a.client.getMetrics({ operationId }),
       c.client.getMetrics({ operationId }),
@@ -48,8 +56,7 @@ describe("replicas over one database", { timeout: 60_000 }, () => {
     const listed = await b.client.listOperations({ filter: { statuses: [RUNNING] } });
     expect(listed.operations.map((operation) => operation.progress?.stepsCompleted)).toEqual([5n]);
 
-    const { revision: knownRevision } = atB;
-    const waiting = c.client.waitOperation({ operationId, untilDone: true, knownRevision });
+    const waiting = c.client.waitOperation({ operationId, untilDone: true, knownRevision: revision });
     const { operation } = await b.client.cancelOperation({ operationId, reason: "seen enough" });
     expect(operation?.cancellation).toMatchObject({ reason: "seen enough", deliveredAt: expect.anything() });
     expect((await waiting).operation).toMatchObject({ status: CANCELLED, cancellation: { forced: false } });
