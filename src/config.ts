@@ -10,11 +10,13 @@ export interface Route {
 
 /** The resolved configuration: every setting has a value. Times are in milliseconds, sizes in bytes. */
 export type Config = Readonly<{
-  [K in SettingKey]: (typeof settings)[K]["default"] extends number ? number : string;
+  [K in SettingKey]: Widened<(typeof settings)[K]["default"]>;
 }> & {
   /** From USE_<TYPE>_HOST_SERVICE and <TYPE>_HOST_SERVICE_URL, by type. */
   readonly routes: readonly Route[];
 };
+
+type Widened<T> = T extends number ? number : T extends boolean ? boolean : string;
 
 /** Where settings come from. The first of flags, environment and file that has one counts. */
 export interface ConfigSources {
@@ -90,7 +92,12 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function parse(kind: SettingKind, value: unknown, name: string, problems: string[]): string | number | undefined {
+function parse(
+  kind: SettingKind,
+  value: unknown,
+  name: string,
+  problems: string[],
+): string | number | boolean | undefined {
   const refuse = (expected: string, shown = JSON.stringify(value)): undefined => {
     problems.push(`${name} is ${shown}; it must be ${expected}`);
   };
@@ -106,6 +113,8 @@ function parse(kind: SettingKind, value: unknown, name: string, problems: string
         : refuse(databaseUrlForm, "not a URL of that kind");
     case "logLevel":
       return typeof value === "string" && logLevels.includes(value) ? value : refuse(`one of ${logLevels.join(", ")}`);
+    case "switch":
+      return truth(value) ?? refuse("true, 1, yes, false, 0 or no");
     case "port":
       return wholeNumber(value, 0, 65_535) ?? refuse("a port, 0 to 65535");
     case "millisecondsOr0":
@@ -125,6 +134,13 @@ function wholeNumber(value: unknown, least: number, most: number): number | unde
   return typeof number === "number" && Number.isSafeInteger(number) && number >= least && number <= most
     ? number
     : undefined;
+}
+
+function truth(value: unknown): boolean | undefined {
+  if (typeof value !== "string") {
+    return typeof value === "boolean" ? value : undefined;
+  }
+  return /^(true|1|yes)$/i.test(value) || (/^(false|0|no)$/i.test(value) ? false : undefined);
 }
 
 function isServerUrl(text: string): boolean {
@@ -183,8 +199,8 @@ function resolveRoutes(
     if (prefix === undefined || value === "") {
       continue;
     }
-    const use = /^(true|1|yes)$/i.test(value);
-    if (!use && !/^(false|0|no)$/i.test(value)) {
+    const use = truth(value);
+    if (use === undefined) {
       problems.push(`${variable} is ${JSON.stringify(value)}; it must be true, 1, yes, false, 0 or no`);
     }
     const operationType = prefix.toLowerCase();

@@ -1,13 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { createRegistry } from "@bufbuild/protobuf";
-import { file_google_protobuf_struct, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { type Logger, pino } from "pino";
-import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.ts";
-import { file_longhaul_v1_metrics } from "../gen/longhaul/v1/metrics_pb.ts";
-import { file_longhaul_v1_operation } from "../gen/longhaul/v1/operation_pb.ts";
-import { OperationsService as OperationsServiceDesc } from "../gen/longhaul/v1/operations_service_pb.ts";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
 import type { Config } from "./config.ts";
 import { HostPool, type HostPoolOptions } from "./hosts/host-pool.ts";
@@ -19,10 +12,9 @@ import type { ServiceOrchestrator } from "./orchestrator/service-orchestrator.ts
 import type { InstanceStore } from "./replicas/instance-store.ts";
 import { Membership } from "./replicas/membership.ts";
 import { PeerLinks } from "./replicas/peer-links.ts";
-import { createEdgeInterceptor } from "./rpc/edge-interceptor.ts";
+import { createEdge } from "./rpc/edge.ts";
 import { createEntrance } from "./rpc/entrance.ts";
 import { type Listener, listen } from "./rpc/listener.ts";
-import { createOperationsHandlers } from "./rpc/operations-handlers.ts";
 import { openStore } from "./store/open-store.ts";
 
 /** What a server may be given beside its configuration. */
@@ -50,15 +42,6 @@ export interface Server {
 const drainShare = 0.75;
 /** Addresses that mean every one of the machine's. */
 const isWildcard = /^(0\.0\.0\.0|::|\*)$/;
-
-/** Types that travel in a google.protobuf.Any and so must be known for JSON. */
-const anyTypes = createRegistry(
-  file_google_rpc_error_details,
-  file_google_protobuf_struct,
-  file_google_protobuf_wrappers,
-  file_longhaul_v1_metrics,
-  file_longhaul_v1_operation,
-);
 
 /**
  * Puts a server together and starts it: store, registry, orchestrators, hosts, port. The only place that knows all of
@@ -116,17 +99,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       othersGone: () => operations.succession.othersGone(),
     });
     await operations.start();
-    entrance.open(
-      connectNodeAdapter({
-        routes: (router) =>
-          router.service(OperationsServiceDesc, createOperationsHandlers(operations, config.cacheTtlMs)),
-        interceptors: [createEdgeInterceptor(serverId, config.maxHops, log)],
-        readMaxBytes: config.maxMessageBytes,
-        writeMaxBytes: config.maxMessageBytes,
-        // An unknown field is a misspelt one: a filter without its condition would match everything.
-        jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
-      }),
-    );
+    entrance.open(createEdge({ operations, serverId, log, options: config }));
     undo.defer(async () => {
       for (const orchestrator of orchestrators) {
         orchestrator.stop();

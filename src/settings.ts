@@ -7,12 +7,13 @@ export type SettingKind =
   | "retention"
   | "count"
   | "bytes"
+  | "switch"
   | "url"
   | "databaseUrl"
   | "logLevel";
 
 /** One row of the table of settings. */
-export interface Setting<T extends string | number> {
+export interface Setting<T extends string | number | boolean> {
   readonly kind: SettingKind;
   /** The environment variable that sets it. */
   readonly env: `LONGHAUL_${string}`;
@@ -24,7 +25,7 @@ export interface Setting<T extends string | number> {
 const hours = 3_600_000;
 const mebibyte = 1024 * 1024;
 
-function setting<T extends string | number>(
+function setting<T extends string | number | boolean>(
   kind: SettingKind,
   env: `LONGHAUL_${string}`,
   value: T,
@@ -125,7 +126,7 @@ export const settings = {
     "info",
     "fatal, error, warn, info, debug, trace or silent",
   ),
-} as const satisfies Record<string, Setting<string> | Setting<number>>;
+} as const satisfies Record<string, Setting<string> | Setting<number> | Setting<boolean>>;
 
 /** The name of a setting. */
 export type SettingKey = keyof typeof settings;

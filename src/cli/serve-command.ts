@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { installInterruptHandler } from "../cancellation/interrupt.ts";
 import { describeConfig, resolveConfig } from "../config.ts";
 import { settings } from "../settings.ts";
@@ -7,11 +7,14 @@ import type { GlobalOptions } from "./session.ts";
 /** Adds `serve`, with a flag for every setting of a server. */
 export function addServeCommand(program: Command): void {
   const command = program.command("serve").description("run a server: a host with --services, a gateway with routes");
-  for (const [key, { env, default: value, description }] of Object.entries(settings)) {
+  for (const [key, { kind, env, default: value, description }] of Object.entries(settings)) {
     if (key !== "server") {
-      command.option(
-        `--${kebabCase(key)} <value>`,
-        `${description} (${env}; default ${value === "" ? "none" : value})`,
+      const about = `${description} (${env}; default ${value === "" ? "none" : value})`;
+      // A switch without a value is on.
+      command.addOption(
+        kind === "switch"
+          ? new Option(`--${kebabCase(key)} [value]`, about).preset("true")
+          : new Option(`--${kebabCase(key)} <value>`, about),
       );
     }
   }
