@@ -1,0 +1,47 @@
+import { beforeAll, describe, test } from "vitest";
+import { startServerProcess } from "../support/server-process.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { missing } from "./programs.ts";
+import { type ClientHabits, expectSteps, readSteps, type SeenSteps } from "./steps.ts";
+
+/** The server to call. */
+export interface Target {
+  /** host:port */
+  readonly address: string;
+}
+
+/** A client that nobody here wrote the library of. */
+export interface ForeignClient extends ClientHabits {
+  /** The programs it needs, each with arguments that only ask for its version. */
+  readonly needs: readonly (readonly [string, ...string[]])[];
+  /** Downloads and compiles what is needed, and answers how to do the steps over one of the protocols. */
+  readonly build: () => Promise<(protocol: string, target: Target) => Promise<SeenSteps>>;
+  /** What it speaks. */
+  readonly protocols: readonly string[];
+}
+
+/** The tests of a client in another language: all steps over each protocol it speaks. */
+export async function testClient(name: string, client: ForeignClient): Promise<void> {
+  const reason = await missing(...client.needs);
+  if (reason !== undefined) {
+    process.stderr.write(`interop: ${name} ${reason}\n`);
+  }
+  describe.skipIf(reason !== undefined)(name, () => {
+    let takeSteps: Awaited<ReturnType<ForeignClient["build"]>>;
+    beforeAll(async () => {
+      takeSteps = await client.build();
+    });
+    test.each(client.protocols)("%s, plaintext", async (protocol) => {
+      const { port } = await startServerProcess(await temporaryDirectory());
+      expectSteps(await takeSteps(protocol, { address: `127.0.0.1:${port}` }), client);
+    });
+  });
+}
+
+/** The steps of a program that takes the target as options and prints what it saw. */
+export async function printedSteps(
+  program: (options: readonly string[]) => Promise<string>,
+  { address }: Target,
+): Promise<SeenSteps> {
+  return readSteps(await program(["--address", address]));
+}
