@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type OperationFilter, OperationFilterSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { KnownOperation } from "./known-operation.ts";
 import { activeStatuses } from "./life-cycle.ts";
+import type { OperationCondition } from "./operation-condition.ts";
 import type { OperationRegistry } from "./operation-registry.ts";
 import { type OperationStore, type PageKey, pageKeyOf } from "./operation-store.ts";
 
@@ -12,6 +13,7 @@ const batch = 1_000;
 export async function* activeOperations(
   { store, registry }: { readonly store: OperationStore; readonly registry: OperationRegistry },
   filter: OperationFilter,
+  condition?: OperationCondition,
 ): AsyncGenerator<KnownOperation[]> {
   const wanted = filter.statuses.length > 0 ? filter.statuses : activeStatuses;
   const statuses = wanted.filter((status) => activeStatuses.includes(status));
@@ -20,7 +22,7 @@ export async function* activeOperations(
   // Without an active status there is nothing to match; an empty list would mean all statuses.
   let more = statuses.length > 0;
   while (more) {
-    const page = await store.list(active, after, batch);
+    const page = await store.list(active, after, batch, condition);
     const known = await Promise.all(page.map((listed) => registry.listed(listed)));
     yield known.filter((one) => one !== undefined);
     const last = page.at(-1);

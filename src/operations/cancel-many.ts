@@ -3,15 +3,17 @@ import type { OperationFilter } from "../../gen/longhaul/v1/operations_service_p
 import { activeOperations } from "./active-operations.ts";
 import { type CancelContext, cancelKnown } from "./cancel-operation.ts";
 import { infoOf, type OwnOperation } from "./known-operation.ts";
+import type { OperationCondition } from "./operation-condition.ts";
 
 /** Asks every operation that matches to stop, and answers which, newest first. Terminal ones are passed over. */
 export async function cancelMatching(
   context: CancelContext,
   filter: OperationFilter,
   reason: string,
+  condition?: OperationCondition,
 ): Promise<string[]> {
   const cancelled: string[] = [];
-  for await (const operations of activeOperations(context, filter)) {
+  for await (const operations of activeOperations(context, filter, condition)) {
     cancelled.push(...operations.map((one) => infoOf(one).operationId));
     await Promise.all(operations.map((one) => cancelKnown(context, one, reason, false)));
   }

@@ -14,6 +14,9 @@ export const successors = {
   [CANCELLED]: [],
 } as const satisfies Record<LifeCycleStatus, readonly LifeCycleStatus[]>;
 
+/** All statuses an operation can be in, in the order of a life. */
+export const lifeCycleStatuses: readonly OperationStatus[] = [PENDING, RUNNING, COMPLETED, FAILED, CANCELLED];
+
 /** Statuses of operations that have not ended. */
 export const activeStatuses: readonly OperationStatus[] = [PENDING, RUNNING];
 

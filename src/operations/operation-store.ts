@@ -2,6 +2,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { CreateOperationRequest, OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
+import type { OperationCondition } from "./operation-condition.ts";
 
 /**
  * Where operations survive the process. Every promise resolves only after what it says is durable.
@@ -39,10 +40,18 @@ export interface OperationStore {
    * the ids of those that were replaced; the others are left as they are.
    */
   replace(changes: readonly OperationChange[]): Promise<Set<string>>;
-  /** Up to `limit` operations that match, newest first over (created_at, operation_id), beginning after `after`. */
-  list(filter: OperationFilter, after: PageKey | undefined, limit: number): Promise<ListedOperation[]>;
-  /** How many operations match, by status and type. */
-  count(filter: OperationFilter): Promise<OperationCount[]>;
+  /**
+   * Up to `limit` operations that match both, newest first over (created_at, operation_id), beginning after `after`.
+   * What is stored decides.
+   */
+  list(
+    filter: OperationFilter,
+    after: PageKey | undefined,
+    limit: number,
+    condition?: OperationCondition,
+  ): Promise<ListedOperation[]>;
+  /** How many operations match both, by status and type. */
+  count(filter: OperationFilter, condition?: OperationCondition): Promise<OperationCount[]>;
   /**
    * Appends records to an operation's log and replaces its summary, in one transaction. Records the log has already
    * are skipped, so that a repeated append does nothing. Does not touch the operation's revision. False, and nothing is

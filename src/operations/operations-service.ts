@@ -14,6 +14,7 @@ import { type CancelContext, cancelKnown } from "./cancel-operation.ts";
 import { CutOffs } from "./cut-offs.ts";
 import { CallError, ifMissing } from "./errors.ts";
 import { hasMoved, infoOf, type OwnOperation } from "./known-operation.ts";
+import type { OperationCondition } from "./operation-condition.ts";
 import { operationError } from "./operation-errors.ts";
 import type { OperationControl, OperationExecutor, OperationRun } from "./operation-executor.ts";
 import { checkOperationId } from "./operation-id.ts";
@@ -198,27 +199,31 @@ export class OperationsService {
     return operationIds.filter((operationId) => found.get(operationId)?.kind === "own");
   }
 
-  /** Answers a page of operations, newest first, and the token of the next one; empty at the end. */
+  /**
+   * Answers a page of the operations that match filter and condition, newest first, and the token of the next one; empty
+   * at the end.
+   */
   async listOperations(
     filter: OperationFilter,
     pageSize: number,
     pageToken: string,
+    condition?: OperationCondition,
   ): Promise<{ operations: OperationInfo[]; nextPageToken: string }> {
     checkFilter(filter);
-    const after = pageToken === "" ? undefined : decodePageToken(pageToken, filter);
-    const stored = await this.#parts.store.list(filter, after, pageSize + 1);
+    const after = pageToken === "" ? undefined : decodePageToken(pageToken, filter, condition);
+    const stored = await this.#parts.store.list(filter, after, pageSize + 1, condition);
     const page = stored.slice(0, pageSize);
     const last = page.at(-1);
     return {
       operations: await Promise.all(page.map((listed) => this.#newest(listed))),
-      nextPageToken: stored.length > pageSize && last ? encodePageToken(pageKeyOf(last.info), filter) : "",
+      nextPageToken: stored.length > pageSize && last ? encodePageToken(pageKeyOf(last.info), filter, condition) : "",
     };
   }
 
-  /** Counts operations by status and type. */
-  async countOperations(filter: OperationFilter): Promise<OperationCount[]> {
+  /** Counts the operations that match filter and condition, by status and type. */
+  async countOperations(filter: OperationFilter, condition?: OperationCondition): Promise<OperationCount[]> {
     checkFilter(filter);
-    return this.#parts.store.count(filter);
+    return this.#parts.store.count(filter, condition);
   }
 
   /**
@@ -237,11 +242,11 @@ export class OperationsService {
     }
   }
 
-  /** Asks every operation that matches to stop, and answers which, newest first. */
-  async cancelOperations(filter: OperationFilter, reason: string): Promise<string[]> {
+  /** Asks every operation that matches filter and condition to stop, and answers which, newest first. */
+  async cancelOperations(filter: OperationFilter, reason: string, condition?: OperationCondition): Promise<string[]> {
     checkReason(reason);
     checkFilter(filter);
-    return cancelMatching(this.#cancelContext, filter, reason);
+    return cancelMatching(this.#cancelContext, filter, reason, condition);
   }
 
   /** Removes the record of an operation that has ended. */

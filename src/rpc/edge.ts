@@ -1,8 +1,13 @@
 import { createRegistry } from "@bufbuild/protobuf";
-import { file_google_protobuf_struct, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
+import {
+  file_google_protobuf_empty,
+  file_google_protobuf_struct,
+  file_google_protobuf_wrappers,
+} from "@bufbuild/protobuf/wkt";
 import type { Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
+import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import { file_longhaul_v1_metrics } from "../../gen/longhaul/v1/metrics_pb.ts";
 import { file_longhaul_v1_operation } from "../../gen/longhaul/v1/operation_pb.ts";
@@ -10,6 +15,7 @@ import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v
 import type { OperationsService } from "../operations/operations-service.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
 import type { RequestHandler } from "./listener.ts";
+import { createLongrunningHandlers } from "./longrunning/longrunning-handlers.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
 
 /** What the edge is made of. */
@@ -33,6 +39,7 @@ export interface EdgeOptions {
 /** Types that travel in a google.protobuf.Any and so must be known for JSON. */
 const anyTypes = createRegistry(
   file_google_rpc_error_details,
+  file_google_protobuf_empty,
   file_google_protobuf_struct,
   file_google_protobuf_wrappers,
   file_longhaul_v1_metrics,
@@ -46,6 +53,7 @@ export function createEdge({ operations, serverId, log, options }: EdgeParts): R
   return connectNodeAdapter({
     routes: (router) => {
       router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));
+      router.service(Operations, createLongrunningHandlers(operations));
     },
     interceptors,
     readMaxBytes: options.maxMessageBytes,

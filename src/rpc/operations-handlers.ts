@@ -14,13 +14,8 @@ import type { OperationCount } from "../operations/operation-store.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
 import { clampCount, cursorNumber, durationOr } from "../operations/request-checks.ts";
 import { originKey } from "./read-origin.ts";
+import { waitTimeMs } from "./wait-time.ts";
 
-/** The longest WaitOperation, in milliseconds: below the idle timeout of 60 s that proxies commonly have. */
-const longestWaitMs = 55_000;
-const defaultWaitMs = 30_000;
-/** Part of the caller's deadline that is left for the answer's way back: a twentieth, at least 20 ms. */
-const answerShare = 0.05;
-const answerMinimumMs = 20;
 /** The shortest advice for the next poll, in milliseconds. */
 const minimumPollMs = 250;
 const maximumBatch = 1_000;
@@ -86,11 +81,10 @@ export function createOperationsHandlers(
     },
     async waitOperation({ operationId, knownRevision, untilDone, timeout }, context) {
       await refuseUnowned(operationId, context);
-      const wantedMs = Math.min(durationOr(timeout, "timeout", defaultWaitMs), longestWaitMs);
       const info = await operations.waitOperation(operationId, {
         knownRevision,
         untilDone,
-        timeoutMs: Math.min(wantedMs, timeLeftMs(context)),
+        timeoutMs: waitTimeMs(timeout, context),
         signal: context.signal,
       });
       // The wait itself has been the pause.
@@ -148,12 +142,6 @@ function earlier(a: Timestamp | undefined, b: Timestamp | undefined): Timestamp 
 /** Whether the caller's revision is the current one, or newer than what is known here of an operation out of reach. */
 function isKnown({ revision, freshness }: OperationInfo, knownRevision: bigint): boolean {
   return knownRevision === revision || (freshness?.stale === true && knownRevision > revision);
-}
-
-/** How long the caller will wait for an answer, less the time it needs to get back. */
-function timeLeftMs(context: HandlerContext): number {
-  const leftMs = context.timeoutMs();
-  return leftMs === undefined ? longestWaitMs : leftMs - Math.max(answerMinimumMs, leftMs * answerShare);
 }
 
 function countsMessage(counts: readonly OperationCount[]): CountOperationsResponse {

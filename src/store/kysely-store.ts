@@ -1,5 +1,7 @@
 import type { Kysely } from "kysely";
 import type { OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { foldCondition } from "../operations/fold-condition.ts";
+import type { OperationCondition } from "../operations/operation-condition.ts";
 import type {
   Claim,
   CreateOutcome,
@@ -165,15 +167,20 @@ export class KyselyStore implements OperationStore {
       : this.#write(changes.length * rowsPerOperation, replaceAll);
   }
 
-  list(filter: OperationFilter, after: PageKey | undefined, limit: number): Promise<ListedOperation[]> {
+  list(
+    filter: OperationFilter,
+    after: PageKey | undefined,
+    limit: number,
+    condition?: OperationCondition,
+  ): Promise<ListedOperation[]> {
     return this.calls.read(async () => {
-      const rows = await listMatching(this.#db, filter, after, limit);
+      const rows = await listMatching(this.#db, foldCondition(filter, condition), after, limit);
       return rows.map((row) => ({ info: infoFromRow(row), owner: row.owner ?? "" }));
     });
   }
 
-  count(filter: OperationFilter): Promise<OperationCount[]> {
-    return this.calls.read(() => countMatching(this.#db, filter));
+  count(filter: OperationFilter, condition?: OperationCondition): Promise<OperationCount[]> {
+    return this.calls.read(() => countMatching(this.#db, foldCondition(filter, condition)));
   }
 
   appendMetrics({ operationId, owner, records, summary }: MetricsAppend): Promise<boolean> {

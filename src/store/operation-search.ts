@@ -1,8 +1,10 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { type ExpressionBuilder, type Kysely, type SqlBool, sql } from "kysely";
+import { type Kysely, type SqlBool, sql } from "kysely";
 import type { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import type { FoldedCondition } from "../operations/fold-condition.ts";
 import type { OperationCount, PageKey } from "../operations/operation-store.ts";
+import { conditionExpression, hasLabel } from "./condition-expression.ts";
 import { activeStatuses } from "./operation-rows.ts";
 import type { StoreTables } from "./schema.ts";
 
@@ -17,17 +19,19 @@ const manyOperations = 1_000;
  */
 export async function listMatching(
   db: Kysely<StoreTables>,
-  filter: OperationFilter,
+  { filter, rest }: FoldedCondition,
   after: PageKey | undefined,
   limit: number,
 ): Promise<{ info: Uint8Array; owner: string | null }[]> {
   const label = await rarestLabel(db, filter);
   const [first, ...others] = new Set(filter.statuses);
   if (first === undefined || others.length === 0 || label !== undefined || filter.parentOperationId !== "") {
-    return pageOf(db, filter, label, after, limit).execute();
+    return pageOf(db, { filter, rest }, label, after, limit).execute();
   }
   const pageWith = (status: OperationStatus) =>
-    db.selectFrom(pageOf(db, { ...filter, statuses: [status] }, undefined, after, limit).as("page")).selectAll();
+    db
+      .selectFrom(pageOf(db, { filter: { ...filter, statuses: [status] }, rest }, undefined, after, limit).as("page"))
+      .selectAll();
   return db
     .selectFrom(others.reduce((pages, status) => pages.unionAll(pageWith(status)), pageWith(first)).as("pages"))
     .select(["info", "owner"])
@@ -38,8 +42,8 @@ export async function listMatching(
 }
 
 /** How many operations match, by status and type. */
-export async function countMatching(db: Kysely<StoreTables>, filter: OperationFilter): Promise<OperationCount[]> {
-  const { query } = matching(db, filter, await rarestLabel(db, filter));
+export async function countMatching(db: Kysely<StoreTables>, wanted: FoldedCondition): Promise<OperationCount[]> {
+  const { query } = matching(db, wanted, await rarestLabel(db, wanted.filter));
   return query
     .select(({ fn }) => [
       "operations.status",
@@ -52,12 +56,12 @@ export async function countMatching(db: Kysely<StoreTables>, filter: OperationFi
 
 function pageOf(
   db: Kysely<StoreTables>,
-  filter: OperationFilter,
+  wanted: FoldedCondition,
   label: string | undefined,
   after: PageKey | undefined,
   limit: number,
 ) {
-  const { query, createdAt, operationId } = matching(db, filter, label);
+  const { query, createdAt, operationId } = matching(db, wanted, label);
   const page = query
     .select(["operations.info", "operations.owner", "operations.created_at", "operations.operation_id"])
     .orderBy(createdAt, "desc")
@@ -72,7 +76,7 @@ function pageOf(
  * The operations that match. With the key of a label they are found along its index, which is in the order of lists as
  * well, hence the columns to sort by.
  */
-function matching(db: Kysely<StoreTables>, filter: OperationFilter, label: string | undefined) {
+function matching(db: Kysely<StoreTables>, { filter, rest }: FoldedCondition, label: string | undefined) {
   const source = label === undefined ? "operations" : "label";
   const createdAt = sql.ref<number>(`${source}.created_at`);
   const operationId = sql.ref<string>(`${source}.operation_id`);
@@ -80,7 +84,7 @@ function matching(db: Kysely<StoreTables>, filter: OperationFilter, label: strin
   let query = label === undefined ? db.selectFrom("operations") : labelled(db, label, filter.labels[label] ?? "");
   for (const [key, value] of Object.entries(filter.labels)) {
     if (key !== label) {
-      query = query.where((eb) => hasLabel(eb, key, value));
+      query = query.where((eb) => hasLabel(eb, key, (text) => sql`${text} = ${value}`));
     }
   }
   if (filter.operationTypes.length > 0) {
@@ -97,6 +101,9 @@ function matching(db: Kysely<StoreTables>, filter: OperationFilter, label: strin
   }
   if (filter.createdBefore) {
     query = query.where(createdAt, "<", firstMillisecondFrom(filter.createdBefore));
+  }
+  if (rest) {
+    query = query.where((eb) => conditionExpression(eb, rest));
   }
   return { query, createdAt, operationId };
 }
@@ -148,17 +155,6 @@ function labelled(db: Kysely<StoreTables>, key: string, value: string) {
     .innerJoin("operation_labels as label", "label.operation_id", "operations.operation_id")
     .where("label.key", "=", key)
     .where("label.value", "=", value) as unknown as typeof operations;
-}
-
-function hasLabel(eb: ExpressionBuilder<StoreTables, "operations">, key: string, value: string) {
-  return eb.exists(
-    eb
-      .selectFrom("operation_labels as other")
-      .select("other.key")
-      .whereRef("other.operation_id", "=", "operations.operation_id")
-      .where("other.key", "=", key)
-      .where("other.value", "=", value),
-  );
 }
 
 function firstMillisecondFrom({ seconds, nanos }: Timestamp): number {

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { OperationFilterSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { allOf, anyOf } from "../../src/operations/operation-condition.ts";
 import type { OperationsService } from "../../src/operations/operations-service.ts";
 import { clockBeginsMs, startTestRegistry } from "../support/test-registry.ts";
 
@@ -138,6 +139,31 @@ test("a token of another filter is refused", async () => {
   });
 });
 
+/** Operations of the red team, and trainings of anybody's that are early. */
+const redOrEarlyTraining = anyOf([
+  { kind: "text", field: { label: "team" }, oneOf: ["red"] },
+  allOf([
+    { kind: "text", field: "operation_type", oneOf: ["training"] },
+    { kind: "set", field: { label: "early" } },
+  ]),
+]);
+const isRedOrEarlyTraining = (index: number) => index % 2 === 0 || (index % 3 !== 0 && index < 10);
+
+test("a condition narrows lists and counts, and its tokens are of no use without it", async () => {
+  const { operations, ids } = await sixtyOperations();
+  const filter = create(OperationFilterSchema, { statuses: [PENDING] });
+  const expected = ids.filter((_, index) => index % 5 < 2 && isRedOrEarlyTraining(index));
+  const first = await operations.listOperations(filter, 5, "", redOrEarlyTraining);
+  const second = await operations.listOperations(filter, 50, first.nextPageToken, redOrEarlyTraining);
+  const listed = [...first.operations, ...second.operations].map(({ operationId }) => operationId);
+  expect(listed.toSorted()).toEqual(expected.toSorted());
+  const counts = await operations.countOperations(filter, redOrEarlyTraining);
+  expect(counts.reduce((sum, { count }) => sum + count, 0)).toBe(expected.length);
+  await expect(operations.listOperations(filter, 50, first.nextPageToken)).rejects.toMatchObject({
+    reason: "INVALID_PAGE_TOKEN",
+  });
+});
+
 test("counts are by status and type", async () => {
   const { operations } = await sixtyOperations();
   const counts = await operations.countOperations(create(OperationFilterSchema, { statuses: [PENDING, COMPLETED] }));
@@ -167,6 +193,13 @@ describe("cancelling by filter", () => {
     const created = await Promise.all(asked.map((id) => operations.getOperation(id)));
     const times = created.map(({ createdAt }) => Number(createdAt?.seconds));
     expect(times).toEqual([...times].sort((a, b) => b - a));
+  });
+
+  test("passes over what the condition does not hold for", async () => {
+    const { operations, ids } = await sixtyOperations();
+    const asked = await operations.cancelOperations(create(OperationFilterSchema), "maintenance", redOrEarlyTraining);
+    const expected = ids.filter((_, index) => index % 5 < 3 && isRedOrEarlyTraining(index));
+    expect(asked.toSorted()).toEqual(expected.toSorted());
   });
 
   test("of terminal statuses asks nobody", async () => {

@@ -3,6 +3,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type OperationFilter, OperationFilterSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import type { OperationCondition } from "../../src/operations/operation-condition.ts";
 import { decodePageToken, encodePageToken } from "../../src/operations/page-token.ts";
 
 type Conditions = Exclude<MessageInitShape<typeof OperationFilterSchema>, OperationFilter>;
@@ -41,6 +42,15 @@ describe("another filter is refused:", () => {
     const token = encodePageToken(key, filter(base));
     expect(() => decodePageToken(token, filter({ ...base, ...change }))).toThrow(/another filter/);
   });
+});
+
+test("another condition, or none, is refused", () => {
+  const team = (value: string): OperationCondition => ({ kind: "text", field: { label: "team" }, oneOf: [value] });
+  const token = encodePageToken(key, filter(), team("ml"));
+  expect(decodePageToken(token, filter(), team("ml"))).toEqual(key);
+  expect(() => decodePageToken(token, filter(), team("data"))).toThrow(/another filter/);
+  expect(() => decodePageToken(token, filter())).toThrow(/another filter/);
+  expect(() => decodePageToken(encodePageToken(key, filter()), filter(), team("ml"))).toThrow(/another filter/);
 });
 
 test("any other text is refused as none of this service, and never as anything else", () => {

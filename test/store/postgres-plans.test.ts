@@ -2,6 +2,7 @@ import { type CompiledQuery, Kysely } from "kysely";
 import { Client } from "pg";
 import { expect, onTestFinished, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import { allOf, anyOf, not } from "../../src/operations/operation-condition.ts";
 import { KyselyStore } from "../../src/store/kysely-store.ts";
 import { isPostgresFault, postgresTroubleOf } from "../../src/store/postgres-error.ts";
 import { postgresPool } from "../../src/store/postgres-pool.ts";
@@ -51,6 +52,18 @@ describeOnEveryPostgres("the statements of the PostgreSQL store", (server) => {
     ]) {
       await store.list(filter(conditions), { createdAtMs: epochMs, operationId: "op_a" }, 50);
       await store.count(filter(conditions));
+    }
+    const isTeams = { kind: "text", field: { label: "team" }, oneOf: ["ml"] } as const;
+    for (const condition of [
+      isTeams,
+      not(isTeams),
+      anyOf([isTeams, { kind: "text", field: "operation_type", oneOf: ["training"] }]),
+      allOf([isTeams, { kind: "time", field: "completed_at", operator: ">", ms: epochMs }]),
+      { kind: "text", field: "operation_id", oneOf: ["op_a"] } as const,
+      { kind: "part", field: "operation_type", at: "start", value: "train" } as const,
+    ]) {
+      await store.list(filter(), { createdAtMs: epochMs, operationId: "op_a" }, 50, condition);
+      await store.count(filter(), condition);
     }
     await store.close();
 

@@ -2,6 +2,7 @@ import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { type CompiledQuery, Kysely } from "kysely";
 import { expect, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import { allOf, anyOf, not } from "../../src/operations/operation-condition.ts";
 import { groupCommit } from "../../src/store/group-commit.ts";
 import { KyselyStore } from "../../src/store/kysely-store.ts";
 import { migrateStore } from "../../src/store/migrate-store.ts";
@@ -71,6 +72,30 @@ test("no statement goes through a whole table, and pages come in the order of an
     );
     expect(plan).not.toContain("USE TEMP B-TREE FOR ORDER BY");
   }
+
+  // So are pages of a condition that a filter can say, and an operation by its id.
+  const isTeams = { kind: "text", field: { label: "team" }, oneOf: ["ml"] } as const;
+  const isTraining = { kind: "text", field: "operation_type", oneOf: ["training"] } as const;
+  const isRecent = { kind: "time", field: "created_at", operator: ">", ms: epochMs } as const;
+  const isNotCompleted = not({ kind: "status", oneOf: [COMPLETED] });
+  const hasEnded = { kind: "set", field: "completed_at" } as const;
+  for (const [condition, search] of [
+    [isTraining, /^SEARCH operations USING INDEX operations_by_type .*created_at/],
+    [isTeams, /^SEARCH label USING COVERING INDEX operation_labels_by_value .*created_at/],
+    [allOf([isTeams, anyOf([isTraining, hasEnded])]), /^SEARCH label USING COVERING INDEX operation_labels_by_value/],
+    [allOf([isRecent, hasEnded]), /^SEARCH operations USING INDEX operations_by_created_at .*created_at/],
+    [{ kind: "text", field: "operation_id", oneOf: ["op_a"] }, /^SEARCH operations USING INDEX sqlite_autoindex/],
+    [{ kind: "text", field: "parent_operation_id", oneOf: ["op_a", "op_b"] }, /^SEARCH operations .*by_parent/],
+  ] as const) {
+    queries.length = 0;
+    await store.list(filter(), after, 50, condition);
+    expect(planOf(queries.at(-1) as CompiledQuery)[0], queries.at(-1)?.sql).toMatch(search);
+  }
+  queries.length = 0;
+  await store.list(filter(), after, 50, allOf([isNotCompleted, anyOf([isTeams, isTraining])]));
+  expect(planOf(queries.at(-1) as CompiledQuery).filter((step) => step.includes("operations_by_status"))).toHaveLength(
+    4,
+  );
 
   // A page of several statuses is put together from a page of each.
   for (const conditions of [

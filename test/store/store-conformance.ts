@@ -1,5 +1,6 @@
 import { describe, expect } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import { describeConditions } from "./condition-conformance.ts";
 import { describeMetrics } from "./metrics-conformance.ts";
 import { describeOwnership, describeSharing } from "./ownership-conformance.ts";
 import { describeRemoval } from "./removal-conformance.ts";
@@ -34,6 +35,7 @@ export function describeStoreConformance(name: string, open: OpenStore, { shared
       describeSharing(open);
     }
     describeSearch(open);
+    describeConditions(open);
     describeRemoval(open);
 
     describe("durability", () => {

@@ -1,0 +1,31 @@
+import { invalidField } from "../../operations/errors.ts";
+import { checkOperationId, quote } from "../../operations/operation-id.ts";
+
+/** The collection of all operations. */
+export const collection = "operations";
+
+/** The name of an operation in google.longrunning. */
+export function nameFromId(operationId: string): string {
+  return `${collection}/${operationId}`;
+}
+
+/** The id in a name. Throws CallError INVALID_FIELD when it is none. */
+export function idFromName(name: string): string {
+  const prefix = nameFromId("");
+  if (!name.startsWith(prefix)) {
+    throw invalidField(
+      "name",
+      `${quote(name)} is not the name of an operation; they look like "${prefix}{operation_id}"`,
+    );
+  }
+  const operationId = name.slice(prefix.length);
+  checkOperationId(operationId, "name");
+  return operationId;
+}
+
+/** Refuses the name of another collection than that of all operations, which may also be left out. */
+export function checkCollection(name: string): void {
+  if (name !== "" && name !== collection) {
+    throw invalidField("name", `${quote(name)} is not a collection; there is only "${collection}"`);
+  }
+}
