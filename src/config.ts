@@ -128,6 +128,8 @@ function parse(
       return wholeNumber(value, 1, longestTimerMs) ?? refuse("a whole number of milliseconds, 1 to 24 days");
     case "retention":
       return wholeNumber(value, 1, longestRetentionMs) ?? refuse("a whole number of milliseconds, 1 to 10 years");
+    case "countOr0":
+      return wholeNumber(value, 0, Number.MAX_SAFE_INTEGER) ?? refuse("a whole number");
     case "count":
     case "bytes":
       return wholeNumber(value, 1, Number.MAX_SAFE_INTEGER) ?? refuse("a whole number, at least 1");

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { type Logger, pino } from "pino";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
 import type { Config } from "./config.ts";
@@ -26,6 +27,8 @@ export interface ServerParts {
   readonly log?: Logger;
   /** The clock, in milliseconds since the epoch. Default: Date.now. */
   readonly now?: () => number;
+  /** Called when the stop begins, while everything is still served: balancers are to be told. Default nothing. */
+  readonly onDraining?: () => void;
 }
 
 /** A server that is up. */
@@ -35,8 +38,11 @@ export interface Server {
   readonly port: number;
   /** The registry itself, for calls from this process. */
   readonly operations: OperationsService;
-  /** Stops within `config.shutdownGraceMs`, saves everything and frees everything. Safe to repeat. */
-  stop(): Promise<void>;
+  /**
+   * Goes on for `config.drainGraceMs`, so that balancers can notice, then stops within `config.shutdownGraceMs`, saves
+   * everything and frees everything. Safe to repeat.
+   */
+  stop(options?: { readonly drainGraceMs?: number }): Promise<void>;
 }
 
 /** Part of the shutdown grace that running operations get to stop; the rest is for connections. */
@@ -71,8 +77,9 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     const listener = await listen(entrance.handler, {
       host: config.listenHost,
       port: config.port,
-      maxConcurrentStreams: config.maxConcurrentStreams,
-      ...(tls && { tls }),
+      limits: config,
+      tls,
+      log,
     });
     undo.defer(() => listener.close(config.shutdownGraceMs * (1 - drainShare)));
     const url = serverUrl(listener, config.listenHost);
@@ -104,6 +111,8 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     await operations.start();
     entrance.open(createEdge({ operations, serverId, log, options: config }));
     undo.defer(async () => {
+      // New connections are still taken: other servers ask for what runs here until it has ended.
+      listener.drain();
       for (const orchestrator of orchestrators) {
         orchestrator.stop();
       }
@@ -119,14 +128,21 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       url,
       port: listener.port,
       operations,
-      stop: () => {
-        stopped ??= undo.disposeAsync();
+      stop: ({ drainGraceMs = config.drainGraceMs } = {}) => {
+        stopped ??= drained(drainGraceMs, parts.onDraining).then(() => undo.disposeAsync());
         return stopped;
       },
     };
   } catch (error) {
     await undo.disposeAsync();
     throw error;
+  }
+}
+
+async function drained(graceMs: number, onDraining: (() => void) | undefined): Promise<void> {
+  onDraining?.();
+  if (graceMs > 0) {
+    await delay(graceMs);
   }
 }
 

@@ -1,24 +1,26 @@
 import { once } from "node:events";
-import * as http from "node:http";
-import * as http2 from "node:http2";
-import * as https from "node:https";
-import type { AddressInfo, Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
+import type * as http from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Logger } from "pino";
+import { createConnectionAge } from "./connection-age.ts";
 import { type Connections, createConnections } from "./connections.ts";
+import { guardedHandler } from "./guarded-handler.ts";
+import { createServer } from "./http-servers.ts";
+import type { ListenerLimits } from "./listener-limits.ts";
 import type { ListenerTls } from "./listener-tls.ts";
-import { peek } from "./peek.ts";
 import type { RequestHandler } from "./request-handler.ts";
-import type { TlsCredentials } from "./tls-files.ts";
+import { createSlowCalls } from "./slow-calls.ts";
 
 /** Where and within which limits to listen. */
 export interface ListenerOptions {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
-  /** Calls that one HTTP/2 connection may have open. */
-  readonly maxConcurrentStreams: number;
+  readonly limits: ListenerLimits;
   /** Default: plaintext. */
-  readonly tls?: ListenerTls;
+  readonly tls?: ListenerTls | undefined;
+  /** Is told of connections that were too many. Default: nobody is. */
+  readonly log?: Logger;
 }
 
 /** A listening port. */
@@ -26,142 +28,85 @@ export interface Listener {
   readonly port: number;
   /** Whether it speaks TLS. */
   readonly isSecure: boolean;
+  /**
+   * Asks clients to go elsewhere: HTTP/2 connections get GOAWAY and end with their last call, HTTP/1.1 connections end
+   * with their next answer. New connections are still taken, for those who have nowhere else to go.
+   */
+  drain(): void;
   /** Takes no more connections, ends idle ones, and cuts off what is still open after `graceMs`. Safe to repeat. */
   close(graceMs: number): Promise<void>;
 }
 
-const maximumHeaderBytes = 16 * 1024;
-/** How long a client may take for its handshake, its request's headers, and for a whole request, in milliseconds. */
-const headersTimeoutMs = 10_000;
-const requestTimeoutMs = 30_000;
-/** How long an HTTP/2 connection may be silent; a client that polls keeps it open. */
-const idleTimeoutMs = 5 * 60_000;
+/** Time between two looks for connections and calls that have had their time, in milliseconds. */
+const lookIntervalMs = 1_000;
 /** Time between two looks for idle HTTP/1.1 connections while closing, in milliseconds. */
 const idleCheckMs = 50;
-
-const http1Options = {
-  maxHeaderSize: maximumHeaderBytes,
-  headersTimeout: headersTimeoutMs,
-  requestTimeout: requestTimeoutMs,
-};
+/** Time between two lines in the log about connections that were too many, in milliseconds. */
+const complaintIntervalMs = 10_000;
 
 /**
  * Listens on one port for HTTP/1.1 and HTTP/2: with TLS, where ALPN decides, or without, where an HTTP/2 client is one
- * that begins with the HTTP/2 preface.
- *
- * The HTTP/1.1 server does the listening, because only then does Node.js apply its timeouts; connections of HTTP/2 are
- * handed on. Rejects with an Error that names the address when it cannot be had.
+ * that begins with the HTTP/2 preface. Rejects with an Error that names the address when it cannot be had.
  */
 export async function listen(handler: RequestHandler, options: ListenerOptions): Promise<Listener> {
-  const connections = createConnections();
-  const http2Server = http2.createServer(
-    {
-      settings: { maxConcurrentStreams: options.maxConcurrentStreams, maxHeaderListSize: maximumHeaderBytes },
-      unknownProtocolTimeout: headersTimeoutMs,
-    },
-    handler,
-  );
-  http2Server.on("session", (session) => {
-    connections.addSession(session);
-    session.setTimeout(idleTimeoutMs, () => session.close());
-    // The session ends by itself; without a listener the error would end the process.
-    session.on("error", () => {});
+  const { limits, tls } = options;
+  const connections = createConnections(limits.maxConnectionsPerAddress);
+  const slowCalls = createSlowCalls(limits.requestTimeoutMs);
+  const age = createConnectionAge(connections, {
+    maxAgeMs: limits.maxConnectionAgeMs,
+    graceMs: limits.maxConnectionAgeGraceMs,
   });
-  const server = options.tls
-    ? createTlsServer(options.tls, handler, http2Server, connections)
-    : createPlainServer(handler, http2Server, connections);
+  let draining = false;
+  const isLast: Parameters<typeof guardedHandler>[1]["isLast"] = (socket) => draining || age.isOver(socket);
+  const server = createServer({
+    handler: guardedHandler(handler, { ...limits, slowCalls, isLast }),
+    connections,
+    limits,
+    tls,
+  });
+  if (options.log) {
+    complainOfDrops(server, options.log, limits.maxConnections);
+  }
   await bind(server, options);
+  const looking = setInterval(
+    () => {
+      const nowMs = performance.now();
+      slowCalls.look(nowMs);
+      age.look(nowMs);
+    },
+    Math.min(lookIntervalMs, limits.requestTimeoutMs),
+  ).unref();
   const { port } = server.address() as AddressInfo;
+  const drain = () => {
+    draining = true;
+    for (const session of connections.sessions.keys()) {
+      session.close();
+    }
+  };
   return {
     port,
-    isSecure: options.tls !== undefined,
+    isSecure: tls !== undefined,
+    drain,
     close: async (graceMs) => {
-      options.tls?.files.stop();
+      tls?.files.stop();
+      drain();
       await close(server, connections, graceMs);
+      clearInterval(looking);
     },
   };
 }
 
-/** An HTTP/1.1 server that gives the connections of HTTP/2 clients to the other one. */
-function createPlainServer(
-  handler: RequestHandler,
-  http2Server: http2.Http2Server,
-  connections: Connections,
-): http.Server {
-  const server = http.createServer(http1Options, handler);
-  const serveHttp1 = takeOver<Socket>(server, "connection");
-  server.on("connection", (socket: Socket) => {
-    connections.add(socket);
-    // Answers are small and awaited; with Nagle's algorithm they would wait for the peer's delayed ACK.
-    socket.setNoDelay(true);
-    peek(socket, headersTimeoutMs, (isHttp2) => {
-      connections.decided(socket);
-      if (isHttp2) {
-        http2Server.emit("connection", socket);
-      } else {
-        serveHttp1(socket);
-      }
-    });
-  });
-  return server;
-}
-
-/** The same over TLS. A connection that does not begin with a TLS handshake, or does not end it in time, is closed. */
-function createTlsServer(
-  { files, clientAuth }: ListenerTls,
-  handler: RequestHandler,
-  http2Server: http2.Http2Server,
-  connections: Connections,
-): https.Server {
-  const contextOf = ({ cert, key, ca }: TlsCredentials) => ({
-    cert,
-    key,
-    ...(ca && { ca }),
-    minVersion: "TLSv1.2" as const,
-  });
-  const server = https.createServer(
-    {
-      ...http1Options,
-      ...contextOf(files.credentials),
-      ALPNProtocols: ["h2", "http/1.1"],
-      handshakeTimeout: headersTimeoutMs,
-      requestCert: clientAuth !== "none",
-      rejectUnauthorized: clientAuth === "required",
-    },
-    handler,
-  );
-  // Before TLS begins with it.
-  server.prependListener("connection", (socket: Socket) => connections.add(socket));
-  const serveHttp1 = takeOver<TLSSocket>(server, "secureConnection");
-  server.on("secureConnection", (socket: TLSSocket) => {
-    // What is optional is whether there is a certificate, not whether it is a good one.
-    if (clientAuth === "optional" && !socket.authorized && socket.getPeerX509Certificate()) {
-      socket.destroy();
-      return;
+function complainOfDrops(server: http.Server, log: Logger, maxConnections: number): void {
+  let dropped = 0;
+  let toldMs = Number.NEGATIVE_INFINITY;
+  server.on("drop", () => {
+    dropped += 1;
+    if (performance.now() - toldMs >= complaintIntervalMs) {
+      toldMs = performance.now();
+      log.warn({ dropped, maxConnections }, "connections were closed, because there are too many");
+      dropped = 0;
     }
-    peek(socket, headersTimeoutMs, () => {
-      connections.decided(socket);
-      if (socket.alpnProtocol === "h2") {
-        http2Server.emit("connection", socket);
-      } else {
-        serveHttp1(socket);
-      }
-    });
   });
-  // New connections use the new credentials; sessions that were begun with the old ones cannot be resumed.
-  files.follow((credentials) => server.setSecureContext(contextOf(credentials)));
-  return server;
-}
-
-/** Takes a server's own listeners of an event away and answers what calls them. */
-function takeOver<S>(server: http.Server, event: string): (socket: S) => void {
-  const listeners = server.listeners(event) as ((socket: S) => void)[];
-  server.removeAllListeners(event);
-  return (socket) => {
-    for (const listener of listeners) {
-      listener.call(server, socket);
-    }
-  };
 }
 
 async function bind(server: http.Server, { host, port }: ListenerOptions): Promise<void> {
@@ -180,9 +125,6 @@ async function close(server: http.Server, connections: Connections, graceMs: num
   server.closeIdleConnections();
   // A keep-alive connection whose last call ends meanwhile is idle then, and nobody else would end it.
   const idleCheck = setInterval(() => server.closeIdleConnections(), idleCheckMs);
-  for (const session of connections.sessions) {
-    session.close();
-  }
   connections.destroyUndecided();
   const cutOff = setTimeout(() => connections.destroyAll(), graceMs);
   await closed;

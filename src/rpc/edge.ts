@@ -13,6 +13,7 @@ import type { OperationsService } from "../operations/operations-service.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
 import { peerKey } from "./peer-key.ts";
+import { createRateLimitInterceptor } from "./rate-limit-interceptor.ts";
 
 /** What the edge is made of. */
 export interface EdgeParts {
@@ -30,6 +31,9 @@ export interface EdgeOptions {
   readonly maxHops: number;
   /** Largest message in either direction, unpacked. */
   readonly maxMessageBytes: number;
+  /** Calls one caller may make each second, and at once. 0 a second is no limit. */
+  readonly rateLimitPerSecond: number;
+  readonly rateLimitBurst: number;
 }
 
 /** Types that travel in a google.protobuf.Any and so must be known for JSON. */
@@ -45,6 +49,11 @@ const anyTypes = createRegistry(
 export function createEdge({ operations, serverId, log, options }: EdgeParts): RequestHandler {
   /** The first one is the outermost. */
   const interceptors: Interceptor[] = [createEdgeInterceptor(serverId, options.maxHops, log)];
+  if (options.rateLimitPerSecond > 0) {
+    interceptors.push(
+      createRateLimitInterceptor({ perSecond: options.rateLimitPerSecond, burst: options.rateLimitBurst }),
+    );
+  }
   return connectNodeAdapter({
     routes: (router) => {
       router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));

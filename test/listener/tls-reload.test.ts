@@ -9,6 +9,7 @@ import {
   type CertificatePair,
   createCertificateAuthority,
 } from "../support/certificates.ts";
+import { listenerLimits } from "../support/listener-limits.ts";
 import { type TlsDirectory, tlsDirectory } from "../support/tls-directory.ts";
 
 const dayMs = 86_400_000;
@@ -39,7 +40,7 @@ async function reloading({ settings }: TlsDirectory, now?: () => number) {
   const listener = await listen((_, response) => response.end(), {
     host: "127.0.0.1",
     port: 0,
-    maxConcurrentStreams: 8,
+    limits: listenerLimits(),
     tls: { files, clientAuth },
   });
   onTestFinished(() => listener.close(0));

@@ -14,6 +14,7 @@ import {
   type CertificatePair,
   createCertificateAuthority,
 } from "../support/certificates.ts";
+import { listenerLimits } from "../support/listener-limits.ts";
 import { rawConnection } from "../support/raw-connection.ts";
 import { tlsDirectory } from "../support/tls-directory.ts";
 
@@ -45,7 +46,7 @@ async function listening(
   const listener = await listen(handler, {
     host: "127.0.0.1",
     port: 0,
-    maxConcurrentStreams: 8,
+    limits: listenerLimits(),
     ...(options && { tls: options }),
   });
   onTestFinished(() => listener.close(0));
