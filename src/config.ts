@@ -39,6 +39,7 @@ const useHostPattern = /^USE_([A-Z][A-Z0-9_]*)_HOST_SERVICE$/;
 const longestTimerMs = 2 ** 31 - 1;
 const longestRetentionMs = 10 * 366 * 86_400_000;
 const databaseUrlForm = "a URL like postgres://user:password@127.0.0.1:5432/longhaul";
+const clientAuths = ["auto", "none", "optional", "required"];
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
 
 /** Resolves the configuration, once, at the start. Throws a ConfigError that names everything that is wrong. */
@@ -113,6 +114,10 @@ function parse(
         : refuse(databaseUrlForm, "not a URL of that kind");
     case "logLevel":
       return typeof value === "string" && logLevels.includes(value) ? value : refuse(`one of ${logLevels.join(", ")}`);
+    case "clientAuth":
+      return typeof value === "string" && clientAuths.includes(value)
+        ? value
+        : refuse(`one of ${clientAuths.join(", ")}`);
     case "switch":
       return truth(value) ?? refuse("true, 1, yes, false, 0 or no");
     case "port":
@@ -123,6 +128,8 @@ function parse(
       return wholeNumber(value, 1, longestTimerMs) ?? refuse("a whole number of milliseconds, 1 to 24 days");
     case "retention":
       return wholeNumber(value, 1, longestRetentionMs) ?? refuse("a whole number of milliseconds, 1 to 10 years");
+    case "countOr0":
+      return wholeNumber(value, 0, Number.MAX_SAFE_INTEGER) ?? refuse("a whole number");
     case "count":
     case "bytes":
       return wholeNumber(value, 1, Number.MAX_SAFE_INTEGER) ?? refuse("a whole number, at least 1");

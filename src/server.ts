@@ -1,9 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { type Logger, pino } from "pino";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
 import type { Config } from "./config.ts";
 import { HostPool, type HostPoolOptions } from "./hosts/host-pool.ts";
+import { type Listener, listen } from "./listener/listener.ts";
+import { tlsFromSettings } from "./listener/listener-tls.ts";
 import type { OperationExecutor } from "./operations/operation-executor.ts";
 import { OperationsService } from "./operations/operations-service.ts";
 import { soleStanding } from "./operations/standing.ts";
@@ -14,7 +17,6 @@ import { Membership } from "./replicas/membership.ts";
 import { PeerLinks } from "./replicas/peer-links.ts";
 import { createEdge } from "./rpc/edge.ts";
 import { createEntrance } from "./rpc/entrance.ts";
-import { type Listener, listen } from "./rpc/listener.ts";
 import { openStore } from "./store/open-store.ts";
 
 /** What a server may be given beside its configuration. */
@@ -25,17 +27,22 @@ export interface ServerParts {
   readonly log?: Logger;
   /** The clock, in milliseconds since the epoch. Default: Date.now. */
   readonly now?: () => number;
+  /** Called when the stop begins, while everything is still served: balancers are to be told. Default nothing. */
+  readonly onDraining?: () => void;
 }
 
 /** A server that is up. */
 export interface Server {
-  /** Where it listens, "http://127.0.0.1:50051". */
+  /** Where it listens, "http://127.0.0.1:50051"; https with TLS. */
   readonly url: string;
   readonly port: number;
   /** The registry itself, for calls from this process. */
   readonly operations: OperationsService;
-  /** Stops within `config.shutdownGraceMs`, saves everything and frees everything. Safe to repeat. */
-  stop(): Promise<void>;
+  /**
+   * Goes on for `config.drainGraceMs`, so that balancers can notice, then stops within `config.shutdownGraceMs`, saves
+   * everything and frees everything. Safe to repeat.
+   */
+  stop(options?: { readonly drainGraceMs?: number }): Promise<void>;
 }
 
 /** Part of the shutdown grace that running operations get to stop; the rest is for connections. */
@@ -66,13 +73,16 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     undo.defer(() => hosts.close());
     const executors = executorsByType(config, orchestrators, hosts, log);
     const entrance = createEntrance();
+    const tls = await tlsFromSettings(config, log);
     const listener = await listen(entrance.handler, {
       host: config.listenHost,
       port: config.port,
-      maxConcurrentStreams: config.maxConcurrentStreams,
+      limits: config,
+      tls,
+      log,
     });
     undo.defer(() => listener.close(config.shutdownGraceMs * (1 - drainShare)));
-    const url = serverUrl(config.listenHost, listener.port);
+    const url = serverUrl(listener, config.listenHost);
     const membership = instances && createMembership({ config, parts, instances, calls, executors, listener, log });
     if (membership) {
       await membership.enter();
@@ -101,6 +111,8 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     await operations.start();
     entrance.open(createEdge({ operations, serverId, log, options: config }));
     undo.defer(async () => {
+      // New connections are still taken: other servers ask for what runs here until it has ended.
+      listener.drain();
       for (const orchestrator of orchestrators) {
         orchestrator.stop();
       }
@@ -116,14 +128,21 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       url,
       port: listener.port,
       operations,
-      stop: () => {
-        stopped ??= undo.disposeAsync();
+      stop: ({ drainGraceMs = config.drainGraceMs } = {}) => {
+        stopped ??= drained(drainGraceMs, parts.onDraining).then(() => undo.disposeAsync());
         return stopped;
       },
     };
   } catch (error) {
     await undo.disposeAsync();
     throw error;
+  }
+}
+
+async function drained(graceMs: number, onDraining: (() => void) | undefined): Promise<void> {
+  onDraining?.();
+  if (graceMs > 0) {
+    await delay(graceMs);
   }
 }
 
@@ -142,7 +161,7 @@ function createMembership(from: {
   return new Membership({
     instances: from.instances,
     links: new PeerLinks(from.calls),
-    url: advertiseUrl || serverUrl(reachableHost, from.listener.port),
+    url: advertiseUrl || serverUrl(from.listener, reachableHost),
     operationTypes: [...from.executors.keys()],
     leaseMs,
     confirmTimeoutMs: pullTimeoutMs,
@@ -159,8 +178,8 @@ function tellTrouble(log: Logger, reason: string | undefined): void {
   }
 }
 
-function serverUrl(host: string, port: number): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+function serverUrl({ isSecure, port }: Listener, host: string): string {
+  return `${isSecure ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** Who runs each type: the orchestrator that serves it, unless the environment routes it to a host. */

@@ -6,10 +6,12 @@ export type SettingKind =
   | "millisecondsOr0"
   | "retention"
   | "count"
+  | "countOr0"
   | "bytes"
   | "switch"
   | "url"
   | "databaseUrl"
+  | "clientAuth"
   | "logLevel";
 
 /** One row of the table of settings. */
@@ -125,6 +127,106 @@ export const settings = {
     "LONGHAUL_LOG_LEVEL",
     "info",
     "fatal, error, warn, info, debug, trace or silent",
+  ),
+  tlsCertFile: setting<string>(
+    "text",
+    "LONGHAUL_TLS_CERT_FILE",
+    "",
+    "PEM file with the server's certificate and those of its intermediate authorities; turns TLS on",
+  ),
+  tlsKeyFile: setting<string>("text", "LONGHAUL_TLS_KEY_FILE", "", "PEM file with the key of that certificate"),
+  tlsClientCaFile: setting<string>(
+    "text",
+    "LONGHAUL_TLS_CLIENT_CA_FILE",
+    "",
+    "PEM file with the authorities that sign clients' certificates",
+  ),
+  tlsClientAuth: setting<string>(
+    "clientAuth",
+    "LONGHAUL_TLS_CLIENT_AUTH",
+    "auto",
+    "Client certificates: none, optional, required, or auto, which is required when tlsClientCaFile is set",
+  ),
+  maxConnections: setting<number>(
+    "count",
+    "LONGHAUL_MAX_CONNECTIONS",
+    10_000,
+    "Connections at once; further ones are closed",
+  ),
+  maxConnectionsPerAddress: setting<number>(
+    "countOr0",
+    "LONGHAUL_MAX_CONNECTIONS_PER_ADDRESS",
+    0,
+    "The same for one IP address; 0 is no limit",
+  ),
+  maxHeaderBytes: setting<number>(
+    "bytes",
+    "LONGHAUL_MAX_HEADER_BYTES",
+    16 * 1024,
+    "Names and values of a request's headers",
+  ),
+  maxHeaders: setting<number>("count", "LONGHAUL_MAX_HEADERS", 100, "Headers of a request"),
+  headersTimeoutMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_HEADERS_TIMEOUT_MS",
+    10_000,
+    "Longest TLS handshake, silence of a new connection, and headers of a request",
+  ),
+  requestTimeoutMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_REQUEST_TIMEOUT_MS",
+    30_000,
+    "How long a client may take to send a request, and to take the answer",
+  ),
+  idleTimeoutMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_IDLE_TIMEOUT_MS",
+    300_000,
+    "Longest silence of an HTTP/2 connection",
+  ),
+  maxStreamResets: setting<number>(
+    "count",
+    "LONGHAUL_MAX_STREAM_RESETS",
+    200,
+    "Calls one HTTP/2 connection may abandon at once; a tenth of it more each second",
+  ),
+  maxConnectionAgeMs: setting<number>(
+    "millisecondsOr0",
+    "LONGHAUL_MAX_CONNECTION_AGE_MS",
+    1_800_000,
+    "Age at which a connection is asked to end, give or take a tenth; 0 is no limit",
+  ),
+  maxConnectionAgeGraceMs: setting<number>(
+    "milliseconds",
+    "LONGHAUL_MAX_CONNECTION_AGE_GRACE_MS",
+    60_000,
+    "How long the calls of such a connection may still take",
+  ),
+  drainGraceMs: setting<number>(
+    "millisecondsOr0",
+    "LONGHAUL_DRAIN_GRACE_MS",
+    0,
+    "Time between telling that the server stops and stopping, for balancers to notice",
+  ),
+  maxWaiters: setting<number>("count", "LONGHAUL_MAX_WAITERS", 10_000, "WaitOperation calls open at once"),
+  maxLabels: setting<number>("count", "LONGHAUL_MAX_LABELS", 64, "Labels of one operation; the protocol allows 64"),
+  maxMetadataBytes: setting<number>(
+    "bytes",
+    "LONGHAUL_MAX_METADATA_BYTES",
+    256 * 1024,
+    "Encoded metadata of one operation",
+  ),
+  rateLimitPerSecond: setting<number>(
+    "countOr0",
+    "LONGHAUL_RATE_LIMIT_PER_SECOND",
+    0,
+    "Calls one caller may make each second; 0 is no limit",
+  ),
+  rateLimitBurst: setting<number>(
+    "count",
+    "LONGHAUL_RATE_LIMIT_BURST",
+    1_000,
+    "Calls one caller may make at once, with rateLimitPerSecond",
   ),
 } as const satisfies Record<string, Setting<string> | Setting<number> | Setting<boolean>>;
 

@@ -198,13 +198,13 @@ describe("the description of a configuration", () => {
     const config = resolveConfig({
       env: {
         USE_TRAINING_HOST_SERVICE: "true",
-        TRAINING_HOST_SERVICE_URL: "http://ada:secret@host:5002",
-        LONGHAUL_DATABASE_URL: "postgres://ada:secret@db:5432/longhaul?password=secret&sslmode=require",
+        TRAINING_HOST_SERVICE_URL: "http://lovelace:secret@host:5002",
+        LONGHAUL_DATABASE_URL: "postgres://lovelace:secret@db:5432/longhaul?password=secret&sslmode=require",
       },
     });
     const text = describeConfig(config);
     expect(text).not.toContain("secret");
-    expect(text).not.toContain("ada");
+    expect(text).not.toContain("lovelace");
     expect(JSON.parse(text)["databaseUrl"]).toBe("postgres://***@db:5432/longhaul?sslmode=require");
     expect(Object.keys(JSON.parse(text))).toEqual(Object.keys(config));
     expect(JSON.parse(text)).toMatchObject({ port: 50_051, server: "http://127.0.0.1:50051" });

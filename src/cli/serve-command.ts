@@ -4,6 +4,9 @@ import { describeConfig, resolveConfig } from "../config.ts";
 import { settings } from "../settings.ts";
 import type { GlobalOptions } from "./session.ts";
 
+/** What shells read as "ended by this signal", for those who do not wait for a clean stop. */
+const exitCodes: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143 };
+
 /** Adds `serve`, with a flag for every setting of a server. */
 export function addServeCommand(program: Command): void {
   const command = program.command("serve").description("run a server: a host with --services, a gateway with routes");
@@ -43,20 +46,30 @@ async function serve(
   const server = await startServer(config, { log });
   const store = config.databaseUrl === "" ? config.dataDir : withoutCredentials(config.databaseUrl);
   log.info({ url: server.url, types: server.operations.operationTypes, store }, "listening");
-  const stop = async (signal: string) => {
-    log.info({ signal }, "stopping");
-    const tooLong = setTimeout(() => {
-      log.error("the store does not let this server stop in time");
-      process.exit(1);
-    }, 2 * config.shutdownGraceMs);
-    await server.stop();
+  let stopping = false;
+  const stop = async (signal: NodeJS.Signals) => {
+    if (stopping) {
+      process.exit(exitCodes[signal]);
+    }
+    stopping = true;
+    // Whoever presses Ctrl+C has no balancer.
+    const drainGraceMs = signal === "SIGINT" ? 0 : config.drainGraceMs;
+    log.info({ signal, drainGraceMs }, "stopping");
+    const tooLong = setTimeout(
+      () => {
+        log.error("the store does not let this server stop in time");
+        process.exit(1);
+      },
+      drainGraceMs + 2 * config.shutdownGraceMs,
+    );
+    await server.stop({ drainGraceMs });
     clearTimeout(tooLong);
     log.info("stopped");
     // A worker thread or a socket of the work may still hold the process.
     process.exit(0);
   };
   installInterruptHandler({ onFirst: (signal) => void stop(signal) });
-  process.once("SIGTERM", (signal) => void stop(signal));
+  process.on("SIGTERM", (signal) => void stop(signal));
 }
 
 /** "postgres://host:5432/name", for logs. */

@@ -6,6 +6,7 @@ import {
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { CancellationCoordinator } from "../cancellation/cancellation-coordinator.ts";
 import type { CallOrigin } from "./call-origin.ts";
+import { type CreateLimits, checkCreateLimits } from "./create-limits.ts";
 import { existingOperation, type NewOperation, newStoredOperation } from "./create-operation.ts";
 import { CallError } from "./errors.ts";
 import { infoOf, type KnownOperation, type OwnOperation } from "./known-operation.ts";
@@ -28,6 +29,7 @@ export interface AdmissionContext {
   readonly executors: ReadonlyMap<string, OperationExecutor>;
   readonly now: () => number;
   readonly cancel: (known: KnownOperation, reason: string) => Promise<void>;
+  readonly limits: CreateLimits;
   /** Told of a create that may have been stored although it failed; throws the error on. */
   readonly inDoubt: (error: unknown) => never;
   /** The newest state of an operation that exists already. */
@@ -60,6 +62,7 @@ export class Admission {
     executor: OperationExecutor | undefined,
   ): Promise<OperationInfo> {
     checkCreateRequest(request);
+    checkCreateLimits(request, this.#context.limits);
     const runs = executor ?? this.#executorFor(request.operationType);
     await this.#checkParent(request.parentOperationId);
     return this.#admit({ request, host: runs.host, attempt: 1, retryOf: "" }, runs, origin);

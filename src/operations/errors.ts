@@ -35,6 +35,10 @@ export const callErrors = {
   CONCURRENT_CHANGE: Code.ABORTED,
   /** A limit of this server is reached. */
   LIMIT_REACHED: Code.RESOURCE_EXHAUSTED,
+  /** The caller makes more calls than one caller may. */
+  RATE_LIMITED: Code.RESOURCE_EXHAUSTED,
+  /** This server holds as many WaitOperation calls as it may. */
+  TOO_MANY_WAITERS: Code.RESOURCE_EXHAUSTED,
   /** The server is stopping. */
   SHUTTING_DOWN: Code.UNAVAILABLE,
   /** The store cannot be reached or written. */

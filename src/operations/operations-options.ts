@@ -1,5 +1,7 @@
+import type { CreateLimits } from "./create-limits.ts";
+
 /** The registry's settings; `config.ts` has their defaults. Times are in milliseconds. */
-export interface OperationsOptions {
+export interface OperationsOptions extends CreateLimits {
   /** How old a snapshot may be before a Get refreshes it. 0 refreshes with every Get. */
   readonly cacheTtlMs: number;
   /** How long one pull from a source may take. */
@@ -12,6 +14,8 @@ export interface OperationsOptions {
   readonly tombstoneRetentionMs: number;
   /** How long a host may be unreachable before its operations count as lost. */
   readonly hostLostAfterMs: number;
+  /** Waits that may be open at once. */
+  readonly maxWaiters: number;
   /** The clock: milliseconds since the epoch. */
   readonly now: () => number;
 }

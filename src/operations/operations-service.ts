@@ -36,6 +36,8 @@ import { recover } from "./take-over.ts";
 
 /** How often a cancellation follows an operation that moves from server to server. */
 const movesFollowed = 4;
+/** When a wait that was one too many is tried again, in milliseconds. */
+const waiterRetryMs = 1_000;
 
 /** What the service is made of. */
 export interface OperationsServiceParts {
@@ -78,6 +80,7 @@ export class OperationsService {
   readonly #sweep: Sweep;
   readonly #closed = new AbortController();
   readonly #unsubscribe: () => void;
+  #waiters = 0;
 
   constructor(parts: OperationsServiceParts) {
     const { store, standing, coordinator, options, log } = parts;
@@ -105,6 +108,7 @@ export class OperationsService {
       now,
       registry,
       control: this.control,
+      limits: options,
       inDoubt: succession.inDoubt,
       cancel: (known, reason) => cancelKnown(this.#cancelContext, known, reason, false),
       current: (existing) => this.#current(existing),
@@ -178,16 +182,29 @@ export class OperationsService {
 
   /**
    * Answers the operation once its revision is another than `knownRevision` (or has ended, with `untilDone`), or as it
-   * is after `timeoutMs` or when the signal aborts. A knownRevision of 0 means the one at the time of the call.
+   * is after `timeoutMs` or when the signal aborts. A knownRevision of 0 means the one at the time of the call. Throws a
+   * CallError with TOO_MANY_WAITERS when as many are waiting as may.
    */
   async waitOperation(
     operationId: string,
     wait: Omit<Wait, "signal"> & { readonly signal?: AbortSignal },
   ): Promise<OperationInfo> {
     checkOperationId(operationId);
-    const { signal: closed } = this.#closed;
-    const signal = wait.signal ? AbortSignal.any([wait.signal, closed]) : closed;
-    return this.#reader.wait(operationId, { ...wait, signal });
+    const { maxWaiters } = this.#parts.options;
+    if (this.#waiters >= maxWaiters) {
+      throw new CallError("TOO_MANY_WAITERS", `this server holds ${maxWaiters} waits already; poll instead`, {
+        operationId,
+        retryAfterMs: waiterRetryMs,
+      });
+    }
+    this.#waiters += 1;
+    try {
+      const { signal: closed } = this.#closed;
+      const signal = wait.signal ? AbortSignal.any([wait.signal, closed]) : closed;
+      return await this.#reader.wait(operationId, { ...wait, signal });
+    } finally {
+      this.#waiters -= 1;
+    }
   }
 
   /** Those of the operations that this server owns, if `instanceId` is its present name, and that have not ended. */

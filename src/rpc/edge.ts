@@ -4,7 +4,7 @@ import {
   file_google_protobuf_struct,
   file_google_protobuf_wrappers,
 } from "@bufbuild/protobuf/wkt";
-import type { Interceptor } from "@connectrpc/connect";
+import { createContextValues, type Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
@@ -12,11 +12,14 @@ import { file_google_rpc_error_details } from "../../gen/google/rpc/error_detail
 import { file_longhaul_v1_metrics } from "../../gen/longhaul/v1/metrics_pb.ts";
 import { file_longhaul_v1_operation } from "../../gen/longhaul/v1/operation_pb.ts";
 import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { peerOf } from "../listener/peer.ts";
+import type { RequestHandler } from "../listener/request-handler.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
-import type { RequestHandler } from "./listener.ts";
 import { createLongrunningHandlers } from "./longrunning/longrunning-handlers.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
+import { peerKey } from "./peer-key.ts";
+import { createRateLimitInterceptor } from "./rate-limit-interceptor.ts";
 
 /** What the edge is made of. */
 export interface EdgeParts {
@@ -34,6 +37,9 @@ export interface EdgeOptions {
   readonly maxHops: number;
   /** Largest message in either direction, unpacked. */
   readonly maxMessageBytes: number;
+  /** Calls one caller may make each second, and at once. 0 a second is no limit. */
+  readonly rateLimitPerSecond: number;
+  readonly rateLimitBurst: number;
 }
 
 /** Types that travel in a google.protobuf.Any and so must be known for JSON. */
@@ -50,12 +56,18 @@ const anyTypes = createRegistry(
 export function createEdge({ operations, serverId, log, options }: EdgeParts): RequestHandler {
   /** The first one is the outermost. */
   const interceptors: Interceptor[] = [createEdgeInterceptor(serverId, options.maxHops, log)];
+  if (options.rateLimitPerSecond > 0) {
+    interceptors.push(
+      createRateLimitInterceptor({ perSecond: options.rateLimitPerSecond, burst: options.rateLimitBurst }),
+    );
+  }
   return connectNodeAdapter({
     routes: (router) => {
       router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));
       router.service(Operations, createLongrunningHandlers(operations));
     },
     interceptors,
+    contextValues: (request) => createContextValues().set(peerKey, peerOf(request)),
     readMaxBytes: options.maxMessageBytes,
     writeMaxBytes: options.maxMessageBytes,
     // An unknown field is a misspelt one: a filter without its condition would match everything.

@@ -83,6 +83,9 @@ export const testRegistryOptions: Omit<OperationsOptions, "now"> = {
   retentionMs: 24 * 3_600_000,
   tombstoneRetentionMs: 7 * 24 * 3_600_000,
   hostLostAfterMs: 300_000,
+  maxWaiters: 10_000,
+  maxLabels: 64,
+  maxMetadataBytes: 256 * 1024,
 };
 
 /** Executors of operations that a test runs itself. */

@@ -1,0 +1,157 @@
+import * as http from "node:http";
+import * as http2 from "node:http2";
+import * as https from "node:https";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { Connections } from "./connections.ts";
+import type { ListenerLimits } from "./listener-limits.ts";
+import type { ListenerTls } from "./listener-tls.ts";
+import { peek } from "./peek.ts";
+import type { RequestHandler } from "./request-handler.ts";
+import type { TlsCredentials } from "./tls-files.ts";
+
+/** What the servers of a listener are made of. */
+export interface ServerOptions {
+  readonly handler: RequestHandler;
+  readonly connections: Connections;
+  readonly limits: ListenerLimits;
+  readonly tls: ListenerTls | undefined;
+}
+
+/** Invalid frames, and streams beyond the limit, after which an HTTP/2 connection is ended. */
+const maximumBadFrames = 100;
+
+/**
+ * Makes the server to bind: an HTTP/1.1 server that gives the connections of HTTP/2 clients to a server of that. It is
+ * this way round because Node.js applies its HTTP/1.1 timeouts only to a server that listens.
+ */
+export function createServer(options: ServerOptions): http.Server {
+  const http2Server = createHttp2Server(options);
+  const server = options.tls
+    ? createTlsServer(options, options.tls, http2Server)
+    : createPlainServer(options, http2Server);
+  server.maxConnections = options.limits.maxConnections;
+  // The guard counts headers; this one leaves out what is too much and says nothing.
+  server.maxHeadersCount = 0;
+  return server;
+}
+
+function createHttp2Server({ handler, connections, limits }: ServerOptions): http2.Http2Server {
+  const { maxConcurrentStreams, maxHeaderBytes, maxHeaders, maxStreamResets } = limits;
+  const server = http2.createServer(
+    {
+      settings: { maxConcurrentStreams, maxHeaderListSize: maxHeaderBytes },
+      maxHeaderListPairs: maxHeaders,
+      maxSessionInvalidFrames: maximumBadFrames,
+      maxSessionRejectedStreams: maximumBadFrames,
+      streamResetBurst: maxStreamResets,
+      streamResetRate: Math.ceil(maxStreamResets / 10),
+    },
+    handler,
+  );
+  server.on("session", (session) => {
+    connections.addSession(session);
+    session.setTimeout(limits.idleTimeoutMs, () => session.close());
+    // The session ends by itself; without a listener the error would end the process.
+    session.on("error", () => {});
+  });
+  return server;
+}
+
+function createPlainServer(options: ServerOptions, http2Server: http2.Http2Server): http.Server {
+  const { connections, limits, handler } = options;
+  const server = http.createServer(http1Options(limits), handler);
+  const serveHttp1 = takeOver<Socket>(server, "connection");
+  server.on("connection", (socket: Socket) => {
+    if (!connections.add(socket)) {
+      socket.destroy();
+      return;
+    }
+    // Answers are small and awaited; with Nagle's algorithm they would wait for the peer's delayed ACK.
+    socket.setNoDelay(true);
+    peek(socket, limits.headersTimeoutMs, (isHttp2) => {
+      connections.decided(socket);
+      if (isHttp2) {
+        http2Server.emit("connection", socket);
+      } else {
+        connections.addHttp1(socket);
+        serveHttp1(socket);
+      }
+    });
+  });
+  return server;
+}
+
+/** The same over TLS. A connection that does not begin with a TLS handshake, or does not end it in time, is closed. */
+function createTlsServer(
+  { connections, limits, handler }: ServerOptions,
+  { files, clientAuth }: ListenerTls,
+  http2Server: http2.Http2Server,
+): https.Server {
+  const contextOf = ({ cert, key, ca }: TlsCredentials) => ({
+    cert,
+    key,
+    ...(ca && { ca }),
+    minVersion: "TLSv1.2" as const,
+  });
+  const server = https.createServer(
+    {
+      ...http1Options(limits),
+      ...contextOf(files.credentials),
+      ALPNProtocols: ["h2", "http/1.1"],
+      handshakeTimeout: limits.headersTimeoutMs,
+      requestCert: clientAuth !== "none",
+      rejectUnauthorized: clientAuth === "required",
+    },
+    handler,
+  );
+  const beginTls = takeOver<Socket>(server, "connection");
+  server.on("connection", (socket: Socket) => {
+    if (connections.add(socket)) {
+      beginTls(socket);
+    } else {
+      socket.destroy();
+    }
+  });
+  const serveHttp1 = takeOver<TLSSocket>(server, "secureConnection");
+  server.on("secureConnection", (socket: TLSSocket) => {
+    // What is optional is whether there is a certificate, not whether it is a good one.
+    if (clientAuth === "optional" && !socket.authorized && socket.getPeerX509Certificate()) {
+      socket.destroy();
+      return;
+    }
+    peek(socket, limits.headersTimeoutMs, () => {
+      connections.decided(socket);
+      if (socket.alpnProtocol === "h2") {
+        http2Server.emit("connection", socket);
+      } else {
+        connections.addHttp1(socket);
+        serveHttp1(socket);
+      }
+    });
+  });
+  // New connections use the new credentials; sessions that were begun with the old ones cannot be resumed.
+  files.follow((credentials) => server.setSecureContext(contextOf(credentials)));
+  return server;
+}
+
+function http1Options({ maxHeaderBytes, headersTimeoutMs, requestTimeoutMs }: ListenerLimits): http.ServerOptions {
+  return {
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
+    requestTimeout: requestTimeoutMs,
+    // How late the two are noticed.
+    connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
+  };
+}
+
+/** Takes a server's own listeners of an event away and answers what calls them. */
+function takeOver<S>(server: http.Server, event: string): (socket: S) => void {
+  const listeners = server.listeners(event) as ((socket: S) => void)[];
+  server.removeAllListeners(event);
+  return (socket) => {
+    for (const listener of listeners) {
+      listener.call(server, socket);
+    }
+  };
+}
