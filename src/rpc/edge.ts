@@ -1,7 +1,6 @@
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_google_protobuf_struct, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
 import type { Interceptor } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import { file_longhaul_v1_metrics } from "../../gen/longhaul/v1/metrics_pb.ts";
@@ -10,6 +9,7 @@ import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v
 import type { OperationsService } from "../operations/operations-service.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
 import type { RequestHandler } from "./listener.ts";
+import { createNodeAdapter } from "./node-adapter.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
 
 /** What the edge is made of. */
@@ -43,7 +43,8 @@ const anyTypes = createRegistry(
 export function createEdge({ operations, serverId, log, options }: EdgeParts): RequestHandler {
   /** The first one is the outermost. */
   const interceptors: Interceptor[] = [createEdgeInterceptor(serverId, options.maxHops, log)];
-  return connectNodeAdapter({
+  return createNodeAdapter({
+    log,
     routes: (router) => {
       router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));
     },
