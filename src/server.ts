@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { type Logger, pino } from "pino";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
@@ -14,6 +15,7 @@ import { Membership } from "./replicas/membership.ts";
 import { PeerLinks } from "./replicas/peer-links.ts";
 import { createEdge } from "./rpc/edge.ts";
 import { createEntrance } from "./rpc/entrance.ts";
+import { HealthState } from "./rpc/health-state.ts";
 import { type Listener, listen } from "./rpc/listener.ts";
 import { openStore } from "./store/open-store.ts";
 
@@ -52,7 +54,11 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
   const orchestrators = parts.orchestrators ?? (config.services ? await loadServices(config.services) : []);
   const undo = new AsyncDisposableStack();
   try {
-    const { store, instances } = await openStore(config, (reason) => tellTrouble(log, reason));
+    const health = new HealthState();
+    const { store, instances } = await openStore(config, (reason) => {
+      health.setStoreWorks(reason === undefined);
+      tellTrouble(log, reason);
+    });
     undo.defer(() => store.close());
     const coordinator = new CancellationCoordinator();
     undo.defer(() => coordinator.close());
@@ -99,14 +105,18 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       othersGone: () => operations.succession.othersGone(),
     });
     await operations.start();
-    entrance.open(createEdge({ operations, serverId, log, options: config }));
+    const stopping = new AbortController();
+    setMaxListeners(0, stopping.signal);
+    entrance.open(createEdge({ operations, serverId, health, stopping: stopping.signal, log, options: config }));
     undo.defer(async () => {
+      health.leave();
       for (const orchestrator of orchestrators) {
         orchestrator.stop();
       }
       await operations.drain("the server is stopping", config.shutdownGraceMs * drainShare);
-      // Waiters are answered before the connections go.
+      // Waiters are answered, and streams end, before the connections go.
       await operations.close();
+      stopping.abort();
       for (const orchestrator of orchestrators) {
         orchestrator.close();
       }

@@ -126,6 +126,7 @@ export const settings = {
     "info",
     "fatal, error, warn, info, debug, trace or silent",
   ),
+  reflection: setting<boolean>("switch", "LONGHAUL_REFLECTION", true, "Whether gRPC server reflection is served"),
 } as const satisfies Record<string, Setting<string> | Setting<number> | Setting<boolean>>;
 
 /** The name of a setting. */
