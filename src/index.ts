@@ -12,8 +12,9 @@ export { installInterruptHandler } from "./cancellation/interrupt.ts";
 export { createGrpcJsTransport, type GrpcTransport, type GrpcTransportOptions } from "./client/grpc-transport.ts";
 export { isDone, type MetricsPage, PollingClient, type PollingOptions } from "./client/polling-client.ts";
 export { type Config, ConfigError, type ConfigSources, resolveConfig } from "./config.ts";
+export type { CallErrorReason } from "./operations/call-reasons.ts";
 export { callerRuns } from "./operations/caller-runs.ts";
-export { CallError, type CallErrorReason } from "./operations/errors.ts";
+export { CallError } from "./operations/errors.ts";
 export { OperationsService } from "./operations/operations-service.ts";
 export type {
   OperationContext,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Logger, pino } from "pino";
@@ -17,6 +18,7 @@ import { Membership } from "./replicas/membership.ts";
 import { PeerLinks } from "./replicas/peer-links.ts";
 import { createEdge } from "./rpc/edge.ts";
 import { createEntrance } from "./rpc/entrance.ts";
+import { HealthState } from "./rpc/health-state.ts";
 import { openStore } from "./store/open-store.ts";
 
 /** What a server may be given beside its configuration. */
@@ -27,8 +29,6 @@ export interface ServerParts {
   readonly log?: Logger;
   /** The clock, in milliseconds since the epoch. Default: Date.now. */
   readonly now?: () => number;
-  /** Called when the stop begins, while everything is still served: balancers are to be told. Default nothing. */
-  readonly onDraining?: () => void;
 }
 
 /** A server that is up. */
@@ -59,7 +59,11 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
   const orchestrators = parts.orchestrators ?? (config.services ? await loadServices(config.services) : []);
   const undo = new AsyncDisposableStack();
   try {
-    const { store, instances } = await openStore(config, (reason) => tellTrouble(log, reason));
+    const health = new HealthState();
+    const { store, instances } = await openStore(config, (reason) => {
+      health.setStoreWorks(reason === undefined);
+      tellTrouble(log, reason);
+    });
     undo.defer(() => store.close());
     const coordinator = new CancellationCoordinator();
     undo.defer(() => coordinator.close());
@@ -109,7 +113,9 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       othersGone: () => operations.succession.othersGone(),
     });
     await operations.start();
-    entrance.open(createEdge({ operations, serverId, log, options: config }));
+    const stopping = new AbortController();
+    setMaxListeners(0, stopping.signal);
+    entrance.open(createEdge({ operations, serverId, health, stopping: stopping.signal, log, options: config }));
     undo.defer(async () => {
       // New connections are still taken: other servers ask for what runs here until it has ended.
       listener.drain();
@@ -117,8 +123,9 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
         orchestrator.stop();
       }
       await operations.drain("the server is stopping", config.shutdownGraceMs * drainShare);
-      // Waiters are answered before the connections go.
+      // Waiters are answered, and streams end, before the connections go.
       await operations.close();
+      stopping.abort();
       for (const orchestrator of orchestrators) {
         orchestrator.close();
       }
@@ -129,7 +136,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       port: listener.port,
       operations,
       stop: ({ drainGraceMs = config.drainGraceMs } = {}) => {
-        stopped ??= drained(drainGraceMs, parts.onDraining).then(() => undo.disposeAsync());
+        stopped ??= leave(health, drainGraceMs).then(() => undo.disposeAsync());
         return stopped;
       },
     };
@@ -139,8 +146,9 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
   }
 }
 
-async function drained(graceMs: number, onDraining: (() => void) | undefined): Promise<void> {
-  onDraining?.();
+/** Tells balancers to go elsewhere, and gives them the time to notice. */
+async function leave(health: HealthState, graceMs: number): Promise<void> {
+  health.leave();
   if (graceMs > 0) {
     await delay(graceMs);
   }

@@ -228,6 +228,7 @@ export const settings = {
     1_000,
     "Calls one caller may make at once, with rateLimitPerSecond",
   ),
+  reflection: setting<boolean>("switch", "LONGHAUL_REFLECTION", true, "Whether gRPC server reflection is served"),
 } as const satisfies Record<string, Setting<string> | Setting<number> | Setting<boolean>>;
 
 /** The name of a setting. */

@@ -88,7 +88,7 @@ export class Admission {
   async #admit(wanted: NewOperation, executor: OperationExecutor, origin: CallOrigin): Promise<OperationInfo> {
     const { store, registry, standing, now } = this.#context;
     if (this.#closed) {
-      throw new CallError("SHUTTING_DOWN", "the server is stopping; nothing was created", { retryAfterMs: 1_000 });
+      throw new CallError("SHUTTING_DOWN", "the server is stopping; nothing was created");
     }
     const stored = newStoredOperation(wanted, standing.instanceId, now());
     const outcome = await registry.whileCreating(stored.info.operationId, async () => {

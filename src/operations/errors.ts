@@ -1,54 +1,5 @@
 import { Code } from "../../gen/google/rpc/code_pb.ts";
-
-/**
- * Every reason a call can be refused for, with its code. The names travel to clients in google.rpc.ErrorInfo and are
- * part of the protocol.
- */
-export const callErrors = {
-  /** A field of the request is malformed or out of range; the violations name it. */
-  INVALID_FIELD: Code.INVALID_ARGUMENT,
-  /** No orchestrator and no route serves the operation_type. */
-  UNKNOWN_OPERATION_TYPE: Code.INVALID_ARGUMENT,
-  /** The page_token was not issued for this filter, or not by this service. */
-  INVALID_PAGE_TOKEN: Code.INVALID_ARGUMENT,
-  /** The operation never existed here, or was deleted. */
-  OPERATION_NOT_FOUND: Code.NOT_FOUND,
-  /** The operation existed and was removed after its retention. */
-  OPERATION_EXPIRED: Code.NOT_FOUND,
-  /** Another operation has the operation_id. */
-  OPERATION_ID_IN_USE: Code.ALREADY_EXISTS,
-  /** The request_id was used with another payload. */
-  REQUEST_ID_REUSED: Code.ALREADY_EXISTS,
-  /** The call needs a terminal operation. */
-  OPERATION_NOT_TERMINAL: Code.FAILED_PRECONDITION,
-  /** Only FAILED and CANCELLED operations can be retried. */
-  OPERATION_NOT_RETRYABLE: Code.FAILED_PRECONDITION,
-  /** The operation's status does not allow the change. */
-  ILLEGAL_TRANSITION: Code.FAILED_PRECONDITION,
-  /** The parent has ended or is being cancelled, so it gets no more children. */
-  PARENT_ENDED: Code.FAILED_PRECONDITION,
-  /** The call has come back to a server it has already passed. */
-  ROUTING_LOOP: Code.FAILED_PRECONDITION,
-  /** The call has passed more servers than allowed. */
-  TOO_MANY_HOPS: Code.FAILED_PRECONDITION,
-  /** Another writer was faster, again and again. */
-  CONCURRENT_CHANGE: Code.ABORTED,
-  /** A limit of this server is reached. */
-  LIMIT_REACHED: Code.RESOURCE_EXHAUSTED,
-  /** The caller makes more calls than one caller may. */
-  RATE_LIMITED: Code.RESOURCE_EXHAUSTED,
-  /** This server holds as many WaitOperation calls as it may. */
-  TOO_MANY_WAITERS: Code.RESOURCE_EXHAUSTED,
-  /** The server is stopping. */
-  SHUTTING_DOWN: Code.UNAVAILABLE,
-  /** The store cannot be reached or written. */
-  STORE_UNAVAILABLE: Code.UNAVAILABLE,
-  /** The server is at fault; its log has the details. */
-  INTERNAL: Code.INTERNAL,
-} as const satisfies Record<string, Code>;
-
-/** A reason a call can be refused for. */
-export type CallErrorReason = keyof typeof callErrors;
+import { type CallErrorKind, type CallErrorReason, callErrors } from "./call-reasons.ts";
 
 /** What is wrong with one field of a request. */
 export interface FieldViolation {
@@ -63,8 +14,10 @@ export interface CallErrorDetails {
   readonly violations?: readonly FieldViolation[];
   /** The operation the error is about. */
   readonly operationId?: string;
-  /** When a retry is sensible, in milliseconds from now. */
+  /** When a retry is sensible, in milliseconds from now. Default: what the catalogue says of the reason. */
   readonly retryAfterMs?: number;
+  /** What was asked for may have been done all the same. Default false. */
+  readonly mayBeDone?: boolean;
   readonly cause?: unknown;
 }
 
@@ -82,7 +35,13 @@ export class CallError extends Error {
 
   /** The google.rpc.Code of the reason. */
   get code(): Code {
-    return callErrors[this.reason];
+    return callErrors[this.reason].code;
+  }
+
+  /** When the same call is worth repeating, in milliseconds from now; undefined when it is not. */
+  get retryAfterMs(): number | undefined {
+    const kind: CallErrorKind = callErrors[this.reason];
+    return this.details.retryAfterMs ?? kind.retryAfterMs;
   }
 }
 

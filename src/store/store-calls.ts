@@ -22,8 +22,6 @@ export interface StoreCallsOptions {
 
 /** Time between two probes of a database that cannot be used, in milliseconds. */
 const probeIntervalMs = 250;
-/** When a call that was refused is worth repeating, in milliseconds. */
-const retryAfterMs = 1_000;
 
 /** A probe failed as a single call may fail, which says nothing that callers should read. */
 const otherTrouble: Trouble = { reason: "a trial write has failed", readable: true };
@@ -58,12 +56,12 @@ export class StoreCalls {
    * thrown as it is.
    */
   read<T>(call: () => Promise<T>): Promise<T> {
-    return this.#run(call, this.#trouble?.readable === false);
+    return this.#run(call, this.#trouble?.readable === false, false);
   }
 
   /** Runs a call that writes; otherwise like `read`. What has failed may have been done all the same. */
   write<T>(call: () => Promise<T>): Promise<T> {
-    return this.#run(call, this.#trouble !== undefined);
+    return this.#run(call, this.#trouble !== undefined, true);
   }
 
   /** Refuses all later calls and lets those that are under way end. Safe to repeat. */
@@ -73,12 +71,12 @@ export class StoreCalls {
     await Promise.allSettled(this.#underWay);
   }
 
-  async #run<T>(call: () => Promise<T>, refused: boolean): Promise<T> {
+  async #run<T>(call: () => Promise<T>, refused: boolean, mayBeDone: boolean): Promise<T> {
     if (this.#closed) {
       throw new CallError("STORE_UNAVAILABLE", "the store is closed");
     }
     if (refused) {
-      throw new CallError("STORE_UNAVAILABLE", `the store cannot be used: ${this.#trouble?.reason}`, { retryAfterMs });
+      throw new CallError("STORE_UNAVAILABLE", `the store cannot be used: ${this.#trouble?.reason}`);
     }
     const result = call();
     this.#underWay.add(result);
@@ -92,7 +90,7 @@ export class StoreCalls {
         throw cause;
       }
       const why = trouble ? `cannot be used: ${trouble.reason}` : "could not be read or written";
-      throw new CallError("STORE_UNAVAILABLE", `the store ${why}`, { cause, retryAfterMs });
+      throw new CallError("STORE_UNAVAILABLE", `the store ${why}`, { cause, mayBeDone });
     } finally {
       this.#underWay.delete(result);
     }

@@ -20,7 +20,7 @@ function losingAnswers(losing: Set<string>) {
         return async (...args: unknown[]) => {
           const answer = await value.apply(target, args);
           if (losing.has(String(key))) {
-            throw new CallError("STORE_UNAVAILABLE", "the answer was lost", { retryAfterMs: 1_000 });
+            throw new CallError("STORE_UNAVAILABLE", "the answer was lost", { mayBeDone: true });
           }
           return answer;
         };

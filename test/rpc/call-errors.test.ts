@@ -1,3 +1,4 @@
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import {
@@ -6,19 +7,47 @@ import {
   ResourceInfoSchema,
   RetryInfoSchema,
 } from "../../gen/google/rpc/error_details_pb.ts";
-import { CallError, type CallErrorReason, callErrors, invalidField } from "../../src/operations/errors.ts";
+import { type CallErrorKind, type CallErrorReason, callErrors } from "../../src/operations/call-reasons.ts";
+import { CallError, invalidField } from "../../src/operations/errors.ts";
 import { connectErrorFrom } from "../../src/rpc/call-errors.ts";
 
-test.each(Object.entries(callErrors) as [CallErrorReason, number][])(
-  "%s travels with its code and reason",
-  (reason, code) => {
-    const error = connectErrorFrom(new CallError(reason, "as the caller reads it"));
+test.each(Object.entries<CallErrorKind>(callErrors))(
+  "%s travels with its code, its reason, and what it says of retries",
+  (reason, { code, meaning, advice, retryAfterMs }) => {
+    const error = connectErrorFrom(new CallError(reason as CallErrorReason, "as the caller reads it"));
     expect(error).toMatchObject({ code, rawMessage: "as the caller reads it" });
     expect(Code[error.code]).toBeDefined();
     expect(error.findDetails(ErrorInfoSchema)).toMatchObject([{ reason, domain: "longhaul" }]);
     expect(reason).toMatch(/^[A-Z]+(_[A-Z]+)*$/);
+    expect([meaning, advice].every((text) => /^[^|\n]+\.$/.test(text))).toBe(true);
+    const delays = error.findDetails(RetryInfoSchema).map(({ retryDelay }) => retryDelay && durationMs(retryDelay));
+    expect(delays).toEqual(retryAfterMs === undefined ? [] : [retryAfterMs]);
+    const isRetriedByPolicy = [Code.Unavailable, Code.Aborted, Code.ResourceExhausted].includes(error.code);
+    expect(error.metadata.get("grpc-retry-pushback-ms")).toBe(
+      retryAfterMs === undefined ? (isRetriedByPolicy ? "-1" : null) : `${retryAfterMs}`,
+    );
   },
 );
+
+test("a call that would do its work twice is not to be repeated once it may have been done", () => {
+  const tried = new CallError("STORE_UNAVAILABLE", "the answer was lost", { mayBeDone: true });
+  const refused = new CallError("STORE_UNAVAILABLE", "not tried");
+  const pushback = (error: CallError, isRepeatable: boolean) => {
+    const answer = connectErrorFrom(error, isRepeatable);
+    return [answer.metadata.get("grpc-retry-pushback-ms"), answer.findDetails(RetryInfoSchema).length];
+  };
+  expect(pushback(tried, true)).toEqual(["1000", 1]);
+  expect(pushback(refused, false)).toEqual(["1000", 1]);
+  expect(pushback(tried, false)).toEqual(["-1", 0]);
+});
+
+test("a message of any length leaves room for the rest of the headers, and can be sent", () => {
+  const { rawMessage } = connectErrorFrom(
+    new CallError("INVALID_MESSAGE", `${"x".repeat(996)}\u{1f600}${"y".repeat(2 ** 20)}`),
+  );
+  expect(rawMessage).toHaveLength(1_000);
+  expect(() => encodeURIComponent(rawMessage)).not.toThrow();
+});
 
 test("violations, the operation and the time to wait are details of their own", () => {
   const field = connectErrorFrom(invalidField("metadata.symbol", "is too long"));
@@ -50,4 +79,22 @@ test("an error of the protocol layer gets a reason, and loses headers that are n
   expect(answer).toMatchObject({ code: Code.DeadlineExceeded, rawMessage: "too late" });
   expect(answer.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: "DEADLINE_EXCEEDED", domain: "longhaul" }]);
   expect([...answer.metadata]).toEqual([]);
+});
+
+test.each<[string, Code, CallErrorReason]>([
+  ["protocol error: incomplete envelope", Code.InvalidArgument, "INVALID_MESSAGE"],
+  ["parse binary: premature EOF", Code.Internal, "INVALID_MESSAGE"],
+  ["serialize binary: too long", Code.Internal, "INTERNAL"],
+  ["received compressed envelope, but do not know how to decompress", Code.Internal, "PROTOCOL_ERROR"],
+  ["message is larger than configured", Code.ResourceExhausted, "MESSAGE_TOO_LARGE"],
+  ['unknown compression "zstd": supported encodings are gzip,br', Code.Unimplemented, "UNSUPPORTED_COMPRESSION"],
+  ["protocol error: missing input message for unary method", Code.Unimplemented, "WRONG_MESSAGE_COUNT"],
+  ["stream closed", Code.Canceled, "CANCELLED"],
+  ["read ECONNRESET", Code.Aborted, "CANCELLED"],
+  ["shutting down", Code.Unavailable, "SHUTTING_DOWN"],
+  ["what is this", Code.DataLoss, "INTERNAL"],
+])("of the protocol layer's errors, %j with code %i is %s", (message, code, reason) => {
+  const answer = connectErrorFrom(new ConnectError(message, code));
+  expect(answer.code).toBe(callErrors[reason].code);
+  expect(answer.findDetails(ErrorInfoSchema)).toMatchObject([{ reason }]);
 });

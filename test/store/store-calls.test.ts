@@ -61,7 +61,7 @@ describe("calls to a database", () => {
       reason: "STORE_UNAVAILABLE",
       message: "the store could not be read or written",
       cause,
-      details: { retryAfterMs: 1_000 },
+      retryAfterMs: 1_000,
     });
     expect(calls.trouble).toBeUndefined();
     expect(await calls.write(async () => 1)).toBe(1);
@@ -84,14 +84,14 @@ describe("a database in trouble", () => {
       reason: "STORE_UNAVAILABLE",
       message: "the store cannot be used: the disk is full",
       cause: { message: "in the database's own words" },
-      details: { retryAfterMs: 1_000 },
+      retryAfterMs: 1_000,
     });
     expect(calls.trouble).toEqual(fullDisk);
     const next = vi.fn(async () => 1);
     await expect(calls.write(next)).rejects.toMatchObject({
       reason: "STORE_UNAVAILABLE",
       message: "the store cannot be used: the disk is full",
-      details: { retryAfterMs: 1_000 },
+      retryAfterMs: 1_000,
     });
     expect(next).not.toHaveBeenCalled();
   });

@@ -1,0 +1,64 @@
+import { Code, type ConnectError } from "@connectrpc/connect";
+import { pino } from "pino";
+import { expect, onTestFinished, test } from "vitest";
+import { OperationsService } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { listen } from "../../src/listener/listener.ts";
+import { CallError } from "../../src/operations/errors.ts";
+import { connectErrorFrom } from "../../src/rpc/call-errors.ts";
+import { createNodeAdapter, type RefusedCall } from "../../src/rpc/node-adapter.ts";
+import { listenerLimits } from "../support/listener-limits.ts";
+import { frame, rawConnectCall, rawGrpcCall, rawGrpcWebCall } from "../support/raw-rpc.ts";
+
+const path = "/longhaul.v1.OperationsService/GetOperation";
+
+/** An adapter on a port, and what it tells of refused calls. */
+async function adapter() {
+  const told: RefusedCall[] = [];
+  const handler = createNodeAdapter({
+    log: pino({ level: "silent" }),
+    onRefused: (call) => told.push(call),
+    interceptors: [
+      (next) => (request) => next(request).catch((error: unknown) => Promise.reject(connectErrorFrom(error))),
+    ],
+    routes: (router) => {
+      router.service(OperationsService, {
+        getOperation: ({ operationId }) => {
+          if (operationId === "") {
+            throw new CallError("OPERATION_NOT_FOUND", "nobody: 1/2", { operationId });
+          }
+          return {};
+        },
+      });
+    },
+  });
+  const listener = await listen(handler, { host: "127.0.0.1", port: 0, limits: listenerLimits() });
+  onTestFinished(() => listener.close(0));
+  const refused = () =>
+    told.map(({ error, ...call }: { error: ConnectError } & RefusedCall) => ({ ...call, code: error.code }));
+  return { url: `http://127.0.0.1:${listener.port}`, refused };
+}
+
+test("calls that no interceptor sees are told of, with the path, the method and the error", async () => {
+  const { url, refused } = await adapter();
+  await rawGrpcCall(url, { path, body: frame(new Uint8Array([0x0a, 0xff])) });
+  await rawGrpcWebCall(url, { path, body: frame(new Uint8Array([0x0a, 0xff])) });
+  await rawConnectCall(url, { path, body: "{" });
+  await rawConnectCall(url, { path: "/no.Service/Method" });
+  const malformed = { path, method: "GetOperation", code: Code.InvalidArgument };
+  expect(refused()).toEqual([
+    malformed,
+    malformed,
+    malformed,
+    { path: "/no.Service/Method", code: Code.Unimplemented },
+  ]);
+});
+
+test("calls that an interceptor has seen are passed on as they are, and not told of", async () => {
+  const { url, refused } = await adapter();
+  const notFound = { reason: "OPERATION_NOT_FOUND", message: "nobody: 1/2" };
+  expect(await rawGrpcCall(url, { path })).toMatchObject({ ...notFound, code: Code.NotFound });
+  expect(await rawGrpcWebCall(url, { path })).toMatchObject({ ...notFound, code: Code.NotFound });
+  expect(await rawConnectCall(url, { path })).toMatchObject({ ...notFound, code: "not_found" });
+  expect(await rawConnectCall(url, { path, body: '{"operationId":"op_a"}' })).toMatchObject({ httpStatus: 200 });
+  expect(refused()).toEqual([]);
+});
