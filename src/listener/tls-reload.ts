@@ -47,6 +47,7 @@ export async function readTlsFiles({
   let contents = await readContents(files);
   let credentials = credentialsFrom(files, contents);
   let lastProblem = "";
+  let toldProblem = "";
   let warnedAtMs = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
 
@@ -66,23 +67,26 @@ export async function readTlsFiles({
   };
 
   const look = async (use: (credentials: TlsCredentials) => void) => {
+    let problem = "";
     try {
       const found = await readContents(files);
       if (!tlsFileKeys.every((key) => isSame(found[key], contents[key]))) {
-        contents = found;
         credentials = credentialsFrom(files, found);
+        contents = found;
         warnedAtMs = Number.NEGATIVE_INFINITY;
         use(credentials);
         log.info({ expiresAt: new Date(credentials.expiresAtMs) }, "the TLS files have changed and are used");
-        lastProblem = "";
       }
     } catch (error) {
-      const problem = String(error);
-      if (problem !== lastProblem) {
-        lastProblem = problem;
+      problem = String(error);
+      // Seen once, they may only be in the middle of being replaced, one after the other.
+      if (problem === lastProblem && problem !== toldProblem) {
+        toldProblem = problem;
         log.error({ err: error }, "the TLS files have changed and cannot be used; the ones before stay in use");
       }
     }
+    lastProblem = problem;
+    toldProblem = problem && toldProblem;
     warnOfExpiry();
   };
 

@@ -24,6 +24,7 @@ describe("a server that is well", () => {
       "": "SERVING",
       [operations]: "SERVING",
       [health]: "SERVING",
+      "google.longrunning.Operations": "SERVING",
       "grpc.reflection.v1.ServerReflection": "SERVING",
       "grpc.reflection.v1alpha.ServerReflection": "SERVING",
     });

@@ -57,6 +57,7 @@ describe.each([
         case: "listServicesResponse",
         value: {
           service: [
+            { name: "google.longrunning.Operations" },
             { name: "grpc.health.v1.Health" },
             { name: "grpc.reflection.v1.ServerReflection" },
             { name: "grpc.reflection.v1alpha.ServerReflection" },
