@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { type Logger, pino } from "pino";
+import type { Logger } from "pino";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
 import type { Config } from "./config.ts";
 import { HostPool, type HostPoolOptions } from "./hosts/host-pool.ts";
@@ -16,6 +16,8 @@ import { createEdge } from "./rpc/edge.ts";
 import { createEntrance } from "./rpc/entrance.ts";
 import { type Listener, listen } from "./rpc/listener.ts";
 import { openStore } from "./store/open-store.ts";
+import { createServerLog } from "./telemetry/server-log.ts";
+import { startServerSight } from "./telemetry/server-sight.ts";
 
 /** What a server may be given beside its configuration. */
 export interface ServerParts {
@@ -32,6 +34,8 @@ export interface Server {
   /** Where it listens, "http://127.0.0.1:50051". */
   readonly url: string;
   readonly port: number;
+  /** Where it serves metrics; undefined when it does not. */
+  readonly adminUrl: string | undefined;
   /** The registry itself, for calls from this process. */
   readonly operations: OperationsService;
   /** Stops within `config.shutdownGraceMs`, saves everything and frees everything. Safe to repeat. */
@@ -48,12 +52,12 @@ const isWildcard = /^(0\.0\.0\.0|::|\*)$/;
  * them. Rejects with an Error that names what is wrong, and leaves nothing open then.
  */
 export async function startServer(config: Config, parts: ServerParts = {}): Promise<Server> {
-  const { log = pino({ level: config.logLevel }, pino.destination(2)) } = parts;
+  const { log = createServerLog(config.logLevel) } = parts;
   const orchestrators = parts.orchestrators ?? (config.services ? await loadServices(config.services) : []);
   const undo = new AsyncDisposableStack();
   try {
-    const { store, instances } = await openStore(config, (reason) => tellTrouble(log, reason));
-    undo.defer(() => store.close());
+    const { store: plainStore, instances } = await openStore(config, (reason) => tellTrouble(log, reason));
+    undo.defer(() => plainStore.close());
     const coordinator = new CancellationCoordinator();
     undo.defer(() => coordinator.close());
     const serverId = randomUUID();
@@ -65,6 +69,17 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     const hosts = new HostPool(calls);
     undo.defer(() => hosts.close());
     const executors = executorsByType(config, orchestrators, hosts, log);
+    let registry: OperationsService | undefined;
+    const sight = await startServerSight({
+      ...config,
+      serverId,
+      log,
+      store: plainStore,
+      operationTypes: executors.keys(),
+      hosts: config.routes.map(({ url }) => url),
+      activity: () => registry?.activity,
+    });
+    undo.defer(() => sight.close(config.shutdownGraceMs * (1 - drainShare)));
     const entrance = createEntrance();
     const listener = await listen(entrance.handler, {
       host: config.listenHost,
@@ -80,14 +95,16 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     }
     const now = membership ? () => membership.now() : (parts.now ?? Date.now);
     const operations = new OperationsService({
-      store,
+      store: sight.store,
       standing: membership ?? soleStanding(serverId),
       coordinator,
       executors,
       executorForHost: (hostUrl) => hosts.executor(hostUrl),
       log,
       options: { ...config, now },
+      meter: sight.meter,
     });
+    registry = operations;
     undo.defer(() => operations.close());
     const routedTypes = new Set(config.routes.map(({ operationType }) => operationType));
     for (const orchestrator of orchestrators) {
@@ -99,7 +116,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       othersGone: () => operations.succession.othersGone(),
     });
     await operations.start();
-    entrance.open(createEdge({ operations, serverId, log, options: config }));
+    entrance.open(createEdge({ operations, serverId, log, recorder: sight.recorder, options: config }));
     undo.defer(async () => {
       for (const orchestrator of orchestrators) {
         orchestrator.stop();
@@ -115,6 +132,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     return {
       url,
       port: listener.port,
+      adminUrl: sight.adminPort === undefined ? undefined : serverUrl(config.adminHost, sight.adminPort),
       operations,
       stop: () => {
         stopped ??= undo.disposeAsync();

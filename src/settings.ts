@@ -2,6 +2,7 @@
 export type SettingKind =
   | "text"
   | "port"
+  | "optionalPort"
   | "milliseconds"
   | "millisecondsOr0"
   | "retention"
@@ -126,6 +127,13 @@ export const settings = {
     "info",
     "fatal, error, warn, info, debug, trace or silent",
   ),
+  adminPort: setting<string>(
+    "optionalPort",
+    "LONGHAUL_ADMIN_PORT",
+    "off",
+    "Port of /metrics and /healthz; 0 takes any free one, off serves none",
+  ),
+  adminHost: setting<string>("text", "LONGHAUL_ADMIN_HOST", "127.0.0.1", "Address that port listens on"),
 } as const satisfies Record<string, Setting<string> | Setting<number> | Setting<boolean>>;
 
 /** The name of a setting. */

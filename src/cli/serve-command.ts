@@ -38,11 +38,12 @@ async function serve(
     return;
   }
   const { startServer } = await import("../server.ts");
-  const { pino } = await import("pino");
-  const log = pino({ level: config.logLevel }, pino.destination(2));
+  const { createServerLog } = await import("../telemetry/server-log.ts");
+  const log = createServerLog(config.logLevel);
   const server = await startServer(config, { log });
   const store = config.databaseUrl === "" ? config.dataDir : withoutCredentials(config.databaseUrl);
-  log.info({ url: server.url, types: server.operations.operationTypes, store }, "listening");
+  const { url, adminUrl, operations } = server;
+  log.info({ url, ...(adminUrl && { adminUrl }), types: operations.operationTypes, store }, "listening");
   const stop = async (signal: string) => {
     log.info({ signal }, "stopping");
     const tooLong = setTimeout(() => {

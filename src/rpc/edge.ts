@@ -8,9 +8,11 @@ import { file_longhaul_v1_metrics } from "../../gen/longhaul/v1/metrics_pb.ts";
 import { file_longhaul_v1_operation } from "../../gen/longhaul/v1/operation_pb.ts";
 import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
+import type { CallRecorder } from "./call-recorder.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
 import type { RequestHandler } from "./listener.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
+import { createSightInterceptor } from "./sight-interceptor.ts";
 
 /** What the edge is made of. */
 export interface EdgeParts {
@@ -18,6 +20,8 @@ export interface EdgeParts {
   /** This server's name in the way a call has come. */
   readonly serverId: string;
   readonly log: Logger;
+  /** Writes down every call. */
+  readonly recorder: CallRecorder;
   readonly options: EdgeOptions;
 }
 
@@ -39,10 +43,20 @@ const anyTypes = createRegistry(
   file_longhaul_v1_operation,
 );
 
+/** What every call goes through; the first one is the outermost. */
+export function createEdgeInterceptors({
+  serverId,
+  log,
+  recorder,
+  options,
+}: Omit<EdgeParts, "operations">): Interceptor[] {
+  return [createSightInterceptor(recorder), createEdgeInterceptor(serverId, options.maxHops, log)];
+}
+
 /** Answers every call that reaches the port: which services there are, and what each call goes through. */
-export function createEdge({ operations, serverId, log, options }: EdgeParts): RequestHandler {
-  /** The first one is the outermost. */
-  const interceptors: Interceptor[] = [createEdgeInterceptor(serverId, options.maxHops, log)];
+export function createEdge(parts: EdgeParts): RequestHandler {
+  const { operations, options } = parts;
+  const interceptors = createEdgeInterceptors(parts);
   return connectNodeAdapter({
     routes: (router) => {
       router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));
