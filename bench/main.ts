@@ -1,6 +1,7 @@
 import { cpus } from "node:os";
 import { benchBridge } from "./bridge.ts";
 import { benchGateway } from "./gateway.ts";
+import { benchInterceptors } from "./interceptors.ts";
 import { benchMetricsTail } from "./metrics.ts";
 import { benchStore } from "./store.ts";
 
@@ -32,3 +33,7 @@ row("Get from the registry's cache, in the process", cachedGetsPerSecond, "per s
 row("gRPC Get at a gateway, hit (client in the same process)", hitMicroseconds, "µs");
 row("gRPC Get at a gateway, miss (host in the same process, too)", missMicroseconds, "µs");
 row("  ratio", missMicroseconds / hitMicroseconds, "");
+const { callMicroseconds, interceptorMicroseconds } = await benchInterceptors();
+row("CPU of a gRPC Get from the cache, in the server", callMicroseconds, "µs");
+row("CPU of its interceptors: log, metrics, trace, errors", interceptorMicroseconds, "µs");
+row("  ratio", interceptorMicroseconds / callMicroseconds, "");

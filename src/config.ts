@@ -14,6 +14,8 @@ export type Config = Readonly<{
 }> & {
   /** From USE_<TYPE>_HOST_SERVICE and <TYPE>_HOST_SERVICE_URL, by type. */
   readonly routes: readonly Route[];
+  /** The standard variables of OpenTelemetry, OTEL_*, that are set; they say where traces go. Default none. */
+  readonly otel?: Readonly<Record<string, string>>;
 };
 
 type Widened<T> = T extends number ? number : T extends boolean ? boolean : string;
@@ -61,14 +63,20 @@ export function resolveConfig({ flags = {}, env = process.env, file }: ConfigSou
   if (problems.length > 0) {
     throw new ConfigError(problems.join("; "));
   }
-  return Object.freeze({ ...values, routes: Object.freeze(routes) }) as Config;
+  return Object.freeze({ ...values, routes: Object.freeze(routes), otel: Object.freeze(otelVariables(env)) }) as Config;
 }
 
-/** The configuration as JSON, for people; passwords in URLs are left out. */
+/** The configuration as JSON, for people; passwords in URLs and headers for collectors are left out. */
 export function describeConfig(config: Config): string {
   return JSON.stringify(
     config,
-    (_key, value: unknown) => (typeof value === "string" && URL.canParse(value) ? withoutPassword(value) : value),
+    (key, value: unknown) => {
+      // Headers for a collector are how one authenticates to it.
+      if (/^OTEL_.*HEADERS$/.test(key)) {
+        return "***";
+      }
+      return typeof value === "string" && URL.canParse(value) ? withoutPassword(value) : value;
+    },
     2,
   );
 }
@@ -120,6 +128,10 @@ function parse(
         : refuse(`one of ${clientAuths.join(", ")}`);
     case "switch":
       return truth(value) ?? refuse("true, 1, yes, false, 0 or no");
+    case "optionalPort":
+      return value === "off"
+        ? value
+        : (wholeNumber(value, 0, 65_535)?.toString() ?? refuse("off or a port, 0 to 65535"));
     case "port":
       return wholeNumber(value, 0, 65_535) ?? refuse("a port, 0 to 65535");
     case "millisecondsOr0":
@@ -226,6 +238,12 @@ function resolveRoutes(
   return [...routes]
     .map(([operationType, url]) => ({ operationType, url }))
     .sort((a, b) => (a.operationType < b.operationType ? -1 : 1));
+}
+
+function otelVariables(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).filter((entry): entry is [string, string] => entry[0].startsWith("OTEL_") && !!entry[1]),
+  );
 }
 
 function withoutPassword(text: string): string {

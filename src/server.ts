@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import { type Logger, pino } from "pino";
+import type { Logger } from "pino";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
 import type { Config } from "./config.ts";
 import { HostPool, type HostPoolOptions } from "./hosts/host-pool.ts";
@@ -20,6 +20,8 @@ import { createEdge } from "./rpc/edge.ts";
 import { createEntrance } from "./rpc/entrance.ts";
 import { HealthState } from "./rpc/health-state.ts";
 import { openStore } from "./store/open-store.ts";
+import { createServerLog } from "./telemetry/server-log.ts";
+import { startServerSight } from "./telemetry/server-sight.ts";
 
 /** What a server may be given beside its configuration. */
 export interface ServerParts {
@@ -36,6 +38,8 @@ export interface Server {
   /** Where it listens, "http://127.0.0.1:50051"; https with TLS. */
   readonly url: string;
   readonly port: number;
+  /** Where it serves metrics; undefined when it does not. */
+  readonly adminUrl: string | undefined;
   /** The registry itself, for calls from this process. */
   readonly operations: OperationsService;
   /**
@@ -55,16 +59,16 @@ const isWildcard = /^(0\.0\.0\.0|::|\*)$/;
  * them. Rejects with an Error that names what is wrong, and leaves nothing open then.
  */
 export async function startServer(config: Config, parts: ServerParts = {}): Promise<Server> {
-  const { log = pino({ level: config.logLevel }, pino.destination(2)) } = parts;
+  const { log = createServerLog(config.logLevel) } = parts;
   const orchestrators = parts.orchestrators ?? (config.services ? await loadServices(config.services) : []);
   const undo = new AsyncDisposableStack();
   try {
     const health = new HealthState();
-    const { store, instances } = await openStore(config, (reason) => {
+    const { store: plainStore, instances } = await openStore(config, (reason) => {
       health.setStoreWorks(reason === undefined);
       tellTrouble(log, reason);
     });
-    undo.defer(() => store.close());
+    undo.defer(() => plainStore.close());
     const coordinator = new CancellationCoordinator();
     undo.defer(() => coordinator.close());
     const serverId = randomUUID();
@@ -76,6 +80,17 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     const hosts = new HostPool(calls);
     undo.defer(() => hosts.close());
     const executors = executorsByType(config, orchestrators, hosts, log);
+    let registry: OperationsService | undefined;
+    const sight = await startServerSight({
+      ...config,
+      serverId,
+      log,
+      store: plainStore,
+      operationTypes: executors.keys(),
+      hosts: config.routes.map(({ url }) => url),
+      activity: () => registry?.activity,
+    });
+    undo.defer(() => sight.close(config.shutdownGraceMs * (1 - drainShare)));
     const entrance = createEntrance();
     const tls = await tlsFromSettings(config, log);
     const listener = await listen(entrance.handler, {
@@ -94,14 +109,16 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     }
     const now = membership ? () => membership.now() : (parts.now ?? Date.now);
     const operations = new OperationsService({
-      store,
+      store: sight.store,
       standing: membership ?? soleStanding(serverId),
       coordinator,
       executors,
       executorForHost: (hostUrl) => hosts.executor(hostUrl),
       log,
       options: { ...config, now },
+      meter: sight.meter,
     });
+    registry = operations;
     undo.defer(() => operations.close());
     const routedTypes = new Set(config.routes.map(({ operationType }) => operationType));
     for (const orchestrator of orchestrators) {
@@ -115,7 +132,17 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     await operations.start();
     const stopping = new AbortController();
     setMaxListeners(0, stopping.signal);
-    entrance.open(createEdge({ operations, serverId, health, stopping: stopping.signal, log, options: config }));
+    entrance.open(
+      createEdge({
+        operations,
+        serverId,
+        health,
+        stopping: stopping.signal,
+        log,
+        recorder: sight.recorder,
+        options: config,
+      }),
+    );
     undo.defer(async () => {
       // New connections are still taken: other servers ask for what runs here until it has ended.
       listener.drain();
@@ -134,6 +161,10 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     return {
       url,
       port: listener.port,
+      adminUrl:
+        sight.adminPort === undefined
+          ? undefined
+          : serverUrl({ isSecure: false, port: sight.adminPort }, config.adminHost),
       operations,
       stop: ({ drainGraceMs = config.drainGraceMs } = {}) => {
         stopped ??= leave(health, drainGraceMs).then(() => undo.disposeAsync());
@@ -186,7 +217,7 @@ function tellTrouble(log: Logger, reason: string | undefined): void {
   }
 }
 
-function serverUrl({ isSecure, port }: Listener, host: string): string {
+function serverUrl({ isSecure, port }: Pick<Listener, "isSecure" | "port">, host: string): string {
   return `${isSecure ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 

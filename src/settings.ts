@@ -2,6 +2,7 @@
 export type SettingKind =
   | "text"
   | "port"
+  | "optionalPort"
   | "milliseconds"
   | "millisecondsOr0"
   | "retention"
@@ -229,6 +230,13 @@ export const settings = {
     "Calls one caller may make at once, with rateLimitPerSecond",
   ),
   reflection: setting<boolean>("switch", "LONGHAUL_REFLECTION", true, "Whether gRPC server reflection is served"),
+  adminPort: setting<string>(
+    "optionalPort",
+    "LONGHAUL_ADMIN_PORT",
+    "off",
+    "Port of /metrics and /healthz; 0 takes any free one, off serves none",
+  ),
+  adminHost: setting<string>("text", "LONGHAUL_ADMIN_HOST", "127.0.0.1", "Address that port listens on"),
 } as const satisfies Record<string, Setting<string> | Setting<number> | Setting<boolean>>;
 
 /** The name of a setting. */

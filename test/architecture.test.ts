@@ -12,13 +12,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   progress: [],
   cancellation: [],
   client: [],
-  operations: ["progress", "cancellation"],
+  tracing: [],
+  operations: ["progress", "cancellation", "tracing"],
   replicas: ["operations", "hosts"],
   store: ["operations", "progress", "replicas"],
-  hosts: ["operations", "progress", "client"],
-  orchestrator: ["operations", "progress", "cancellation"],
+  hosts: ["operations", "progress", "client", "tracing"],
+  orchestrator: ["operations", "progress", "cancellation", "tracing"],
   listener: [],
-  rpc: ["operations", "listener"],
+  rpc: ["operations", "listener", "tracing"],
+  telemetry: ["operations", "rpc", "tracing"],
   "settings.ts": [],
   "config.ts": ["settings.ts"],
   "server.ts": [
@@ -31,8 +33,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     "replicas",
     "rpc",
     "store",
+    "telemetry",
   ],
-  cli: ["config.ts", "settings.ts", "client", "server.ts", "cancellation"],
+  cli: ["config.ts", "settings.ts", "client", "server.ts", "cancellation", "telemetry"],
 };
 
 /** The relative imports of a file, as paths from the root. */

@@ -27,7 +27,7 @@ describe("the configuration", () => {
   test("has a value for every setting without anything given", () => {
     const config = resolveConfig({ env: {} });
     const defaults = Object.fromEntries(Object.entries(settings).map(([key, setting]) => [key, setting.default]));
-    expect(config).toEqual({ ...defaults, routes: [] });
+    expect(config).toEqual({ ...defaults, routes: [], otel: {} });
     expect(config).toMatchObject({ listenHost: "127.0.0.1", port: 50_051, cacheTtlMs: 1_000, retentionMs: 86_400_000 });
   });
 

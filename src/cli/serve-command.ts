@@ -41,11 +41,12 @@ async function serve(
     return;
   }
   const { startServer } = await import("../server.ts");
-  const { pino } = await import("pino");
-  const log = pino({ level: config.logLevel }, pino.destination(2));
+  const { createServerLog } = await import("../telemetry/server-log.ts");
+  const log = createServerLog(config.logLevel);
   const server = await startServer(config, { log });
   const store = config.databaseUrl === "" ? config.dataDir : withoutCredentials(config.databaseUrl);
-  log.info({ url: server.url, types: server.operations.operationTypes, store }, "listening");
+  const { url, adminUrl, operations } = server;
+  log.info({ url, ...(adminUrl && { adminUrl }), types: operations.operationTypes, store }, "listening");
   let stopping = false;
   const stop = async (signal: NodeJS.Signals) => {
     if (stopping) {

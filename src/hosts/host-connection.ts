@@ -1,6 +1,7 @@
 import { type Duration, durationFromMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CallOptions, Client } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
+import { type Context, context } from "@opentelemetry/api";
 import type { Freshness, OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import {
   type CreateOperationRequest,
@@ -8,9 +9,11 @@ import {
   OperationsService,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import { createGrpcJsTransport, type GrpcTransport } from "../client/grpc-transport.ts";
-import { type CallOrigin, traceparentHeader, viaHeader } from "../operations/call-origin.ts";
+import { type CallOrigin, viaHeader } from "../operations/call-origin.ts";
+import { sharedContext } from "../tracing/spans.ts";
 import { askHost, type HostAnswer } from "./host-answer.ts";
 import { createHostBreaker, type HostBackoff, type HostBreaker } from "./host-breaker.ts";
+import { traceCalls } from "./trace-calls.ts";
 
 /** The most operations of one BatchGetOperations. */
 const maximumBatch = 1_000;
@@ -50,6 +53,8 @@ interface WaitingGet {
   readonly operationId: string;
   readonly knownRevision: bigint;
   readonly maxStalenessMs: number;
+  /** What it is asked for. */
+  readonly cause: Context;
   readonly resolve: (state: HostState) => void;
 }
 
@@ -74,7 +79,7 @@ export class HostConnection {
     this.url = options.url;
     this.#options = options;
     this.#breaker = createHostBreaker(options.url, options.backoff);
-    this.#transport = createGrpcJsTransport({ baseUrl: options.url });
+    this.#transport = createGrpcJsTransport({ baseUrl: options.url, interceptors: [traceCalls(options.url)] });
     this.#client = createClient(OperationsService, this.#transport);
   }
 
@@ -98,7 +103,7 @@ export class HostConnection {
       if (this.#waiting.length === 0) {
         queueMicrotask(() => void this.#sendWaiting());
       }
-      this.#waiting.push({ operationId, knownRevision, maxStalenessMs, resolve });
+      this.#waiting.push({ operationId, knownRevision, maxStalenessMs, cause: context.active(), resolve });
     });
   }
 
@@ -144,16 +149,9 @@ export class HostConnection {
     return this.#breaker.run(() => askHost(this.url, call));
   }
 
-  #callOptions({ via, traceparent }: CallOrigin = { via: [] }): CallOptions {
+  #callOptions({ via }: Pick<CallOrigin, "via"> = { via: [] }): CallOptions {
     const { callTimeoutMs, serverId, headers } = this.#options;
-    return {
-      timeoutMs: callTimeoutMs,
-      headers: {
-        ...headers,
-        [viaHeader]: [...via, serverId].join(","),
-        ...(traceparent && { [traceparentHeader]: traceparent }),
-      },
-    };
+    return { timeoutMs: callTimeoutMs, headers: { ...headers, [viaHeader]: [...via, serverId].join(",") } };
   }
 
   async #sendWaiting(): Promise<void> {
@@ -172,7 +170,9 @@ export class HostConnection {
     const operations = gets.map(({ operationId, knownRevision }) => ({ operationId, knownRevision }));
     const maxStalenessMs = Math.min(...gets.map((one) => one.maxStalenessMs));
     const request = { operations, ...maxStaleness(maxStalenessMs) };
-    const answer = await this.#ask(() => this.#client.batchGetOperations(request, this.#callOptions()));
+    const answer = await context.with(sharedContext(gets.map(({ cause }) => cause)), () =>
+      this.#ask(() => this.#client.batchGetOperations(request, this.#callOptions())),
+    );
     if (answer.outcome === "unimplemented") {
       this.#unimplemented.add("batch");
       await this.#sendSingly(gets);
@@ -199,14 +199,16 @@ export class HostConnection {
   async #sendSingly(gets: readonly WaitingGet[]): Promise<void> {
     for (let from = 0; from < gets.length; from += singleGets) {
       await Promise.all(
-        gets.slice(from, from + singleGets).map(async ({ operationId, knownRevision, maxStalenessMs, resolve }) => {
-          const request = { operationId, knownRevision, ...maxStaleness(maxStalenessMs) };
-          const get = async () => {
-            const { operation: info, freshness } = await this.#client.getOperation(request, this.#callOptions());
-            return { info, freshness };
-          };
-          resolve(await this.#ask(get));
-        }),
+        gets
+          .slice(from, from + singleGets)
+          .map(async ({ operationId, knownRevision, maxStalenessMs, cause, resolve }) => {
+            const request = { operationId, knownRevision, ...maxStaleness(maxStalenessMs) };
+            const get = async () => {
+              const { operation: info, freshness } = await this.#client.getOperation(request, this.#callOptions());
+              return { info, freshness };
+            };
+            resolve(await context.with(cause, () => this.#ask(get)));
+          }),
       );
     }
   }

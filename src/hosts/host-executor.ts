@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
+import { type Context, context, ROOT_CONTEXT } from "@opentelemetry/api";
 import {
   type CreateOperationRequest,
   CreateOperationRequestSchema,
@@ -12,6 +13,7 @@ import type {
 } from "../operations/operation-executor.ts";
 import type { StoredOperation } from "../operations/operation-store.ts";
 import { pause } from "../operations/pause.ts";
+import { linkedContext } from "../tracing/spans.ts";
 import { refusalError } from "./host-answer.ts";
 import type { HostBackoff } from "./host-breaker.ts";
 import type { HostConnection } from "./host-connection.ts";
@@ -26,6 +28,8 @@ interface Dispatch {
   readonly circumstances: DispatchCircumstances;
   /** The host may have received it. */
   mayBeKnown: boolean;
+  /** It has been sent before. */
+  isRepeated: boolean;
 }
 
 /**
@@ -50,10 +54,16 @@ export class HostExecutor implements OperationExecutor {
   }
 
   dispatch(stored: StoredOperation, control: OperationControl, circumstances: DispatchCircumstances): void {
-    this.#queue.set(stored.info.operationId, { stored, control, circumstances, mayBeKnown: circumstances.again });
+    this.#queue.set(stored.info.operationId, {
+      stored,
+      control,
+      circumstances,
+      mayBeKnown: circumstances.again,
+      isRepeated: false,
+    });
     if (!this.#pumping) {
       this.#pumping = true;
-      void this.#pump();
+      void context.with(ROOT_CONTEXT, () => this.#pump());
     }
   }
 
@@ -100,7 +110,9 @@ export class HostExecutor implements OperationExecutor {
     }
     const some = [...this.#queue.values()].slice(0, dispatchesAtOnce);
     // Rejects only when the registry has closed: what is not stored is dispatched again after the restart.
-    const answered = await Promise.all(some.map((dispatch) => this.#dispatchOne(dispatch).catch(() => false)));
+    const answered = await Promise.all(
+      some.map((dispatch) => context.with(traceOf(dispatch), () => this.#dispatchOne(dispatch)).catch(() => false)),
+    );
     return answered.every(Boolean);
   }
 
@@ -111,6 +123,7 @@ export class HostExecutor implements OperationExecutor {
       return true;
     }
     dispatch.mayBeKnown = true;
+    dispatch.isRepeated = true;
     const answer = await this.#connection.create(hostRequest(stored), circumstances.origin);
     switch (answer.outcome) {
       case "answered":
@@ -133,6 +146,12 @@ export class HostExecutor implements OperationExecutor {
     this.#queue.delete(operationId);
     return true;
   }
+}
+
+/** The first attempt belongs to the trace of the create; later ones, of which there may be many, only link to it. */
+function traceOf({ circumstances: { origin, again }, isRepeated }: Dispatch): Context {
+  const created = origin.trace ?? ROOT_CONTEXT;
+  return isRepeated || again ? linkedContext([created]) : created;
 }
 
 /** Parents, retention and retries are this registry's own business; the host runs the work. */

@@ -1,3 +1,5 @@
+import type { Context } from "@opentelemetry/api";
+
 /** Request header that names the servers a call has passed: instance ids, comma-separated, the first one first. */
 export const viaHeader = "longhaul-via";
 /**
@@ -5,8 +7,6 @@ export const viaHeader = "longhaul-via";
  * is meant for, which answers only for operations that it owns.
  */
 export const ownerHeader = "longhaul-owner";
-/** Request header of the W3C trace context. */
-export const traceparentHeader = "traceparent";
 
 /** What a call says of the way it came; empty for calls made in this process. */
 export interface CallOrigin {
@@ -14,6 +14,6 @@ export interface CallOrigin {
   readonly via: readonly string[];
   /** The instance the call is meant for; see `ownerHeader`. Unset for every other call. */
   readonly owner?: string;
-  /** Trace context of the call, to be passed on. */
-  readonly traceparent?: string;
+  /** The trace of the call, for what it causes once it has been answered. */
+  readonly trace?: Context;
 }

@@ -1,4 +1,6 @@
+import { type Context, context, ROOT_CONTEXT } from "@opentelemetry/api";
 import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
+import { maximumLinks, sharedContext } from "../tracing/spans.ts";
 import { pause } from "./pause.ts";
 import type { PulledOperation } from "./pulled-operation.ts";
 import type { RefreshOnRead } from "./refresh-on-read.ts";
@@ -11,12 +13,14 @@ const minimumGapMs = 100;
  *
  * I1 While somebody waits, one loop asks the source, and nobody else does; without waiters there is no loop.
  * I2 What the registry itself changes wakes the waiters at once, without the loop.
+ * I3 The loop belongs to the trace of a caller only while that one waits alone; otherwise it links to all who wait.
  */
 export class ChangeWatch {
   readonly #operation: PulledOperation;
   readonly #refresh: RefreshOnRead;
   readonly #intervalMs: number;
-  readonly #waiting = new Set<symbol>();
+  /** What each waiter waits for. */
+  readonly #waiting = new Map<symbol, Context>();
   #stop: AbortController | undefined;
 
   /** `intervalMs` is the time between two pulls from a source that cannot tell when it changes. */
@@ -67,10 +71,11 @@ export class ChangeWatch {
   }
 
   #enter(waiter: symbol): void {
-    this.#waiting.add(waiter);
+    this.#waiting.set(waiter, context.active());
     if (!this.#stop) {
-      this.#stop = new AbortController();
-      void this.#loop(this.#stop.signal);
+      const stop = new AbortController();
+      this.#stop = stop;
+      void context.with(ROOT_CONTEXT, () => this.#loop(stop.signal));
     }
   }
 
@@ -84,12 +89,25 @@ export class ChangeWatch {
 
   async #loop(stop: AbortSignal): Promise<void> {
     while (!stop.aborted && !this.#operation.isOver) {
-      const changed = this.#operation.source?.waitForChange?.(stop) ?? pause(this.#intervalMs, stop);
+      const changed =
+        this.#forWaiters(() => this.#operation.source?.waitForChange?.(stop)) ?? pause(this.#intervalMs, stop);
       await Promise.all([changed, pause(minimumGapMs, stop)]);
       if (!stop.aborted) {
         // The store's trouble is told to those who write; waiters go on with what is known.
-        await this.#refresh.refresh(0, false).catch(() => pause(this.#intervalMs, stop));
+        await this.#forWaiters(() => this.#refresh.refresh(0, false)).catch(() => pause(this.#intervalMs, stop));
       }
     }
+  }
+
+  #forWaiters<T>(run: () => T): T {
+    return context.with(
+      sharedContext(
+        this.#waiting
+          .values()
+          .take(maximumLinks + 1)
+          .toArray(),
+      ),
+      run,
+    );
   }
 }

@@ -4,6 +4,7 @@ import { hasMoved, infoOf, type KnownOperation, type OwnOperation, type PeersOpe
 import type { OperationRegistry } from "./operation-registry.ts";
 import { followingRevision, hasEnded, seenAgain } from "./operation-snapshot.ts";
 import type { OperationStore } from "./operation-store.ts";
+import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
 import { pause } from "./pause.ts";
 import { revisionAt } from "./revision.ts";
@@ -50,6 +51,8 @@ export interface ReaderParts {
   readonly store: OperationStore;
   readonly standing: Standing;
   readonly options: OperationsOptions;
+  /** Default: counts nothing. */
+  readonly meter?: OperationsMeter;
 }
 
 /**
@@ -62,9 +65,11 @@ export interface ReaderParts {
  */
 export class OperationReader {
   readonly #parts: ReaderParts;
+  readonly #meter: OperationsMeter;
 
   constructor(parts: ReaderParts) {
     this.#parts = parts;
+    this.#meter = parts.meter ?? noOperationsMeter;
   }
 
   /** Reads one operation. CallError OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none. */
@@ -161,6 +166,9 @@ export class OperationReader {
       await operation.observe((current) => followingRevision(current, knownRevision, options.now()));
     }
     const isFresh = !operation.source || refresh.isFresh(maxStalenessMs, metrics);
+    if (isFresh) {
+      this.#meter.readCached();
+    }
     // A source that is late, or has many records, is asked on: the next read finds what it says.
     const problem = isFresh ? undefined : await this.#inTime(refresh.refresh(maxStalenessMs, metrics), undefined);
     // What others may see in the store already must not be taken back here.
@@ -173,9 +181,11 @@ export class OperationReader {
     const mayBeOlder = knownRevision !== 0n && knownRevision <= operation.info.revision;
     const wantedMs = maxStalenessMs ?? (mayBeOlder ? this.#parts.options.cacheTtlMs : 0);
     const allowedMs = knownRevision > operation.info.revision ? 0 : wantedMs;
-    return refresh.isFresh(allowedMs, metrics)
-      ? undefined
-      : this.#inTime(refresh.refresh(allowedMs, metrics), "the server that owns it has not answered in time");
+    if (refresh.isFresh(allowedMs, metrics)) {
+      this.#meter.readCached();
+      return undefined;
+    }
+    return this.#inTime(refresh.refresh(allowedMs, metrics), "the server that owns it has not answered in time");
   }
 
   #staleReason(known: KnownOperation): string | undefined {

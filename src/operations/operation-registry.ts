@@ -13,6 +13,7 @@ import { LiveOperation } from "./live-operation.ts";
 import { hasEnded } from "./operation-snapshot.ts";
 import type { OperationSource } from "./operation-source.ts";
 import type { ListedOperation, MetricsLog, OperationStore, StoredOperation } from "./operation-store.ts";
+import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
 import { PullSettlement } from "./pull-settlement.ts";
 import { RefreshOnRead } from "./refresh-on-read.ts";
@@ -33,6 +34,8 @@ export interface RegistryParts {
   readonly coordinator: CancellationCoordinator;
   readonly cutOffs: CutOffs;
   readonly options: OperationsOptions;
+  /** Default: counts nothing. */
+  readonly meter?: OperationsMeter;
   /** Sets an operation going that is stored as this server's and not in memory. */
   readonly recover: (stored: StoredOperation) => Promise<void>;
   /** Passes on a request to cancel that another server has written into this one's record. */
@@ -67,6 +70,11 @@ export class OperationRegistry {
   /** The operations that this server owns and that have not ended. */
   get own(): Iterable<OwnOperation> {
     return this.#own.values();
+  }
+
+  /** The operations of other servers that are kept in memory. */
+  get followed(): Iterable<PeersOperation> {
+    return this.#followed.values();
   }
 
   /** An operation that this server owns and that has not ended; undefined for every other id. */
@@ -172,7 +180,7 @@ export class OperationRegistry {
       estimateRemainingMs: (info) => this.#durations.estimateRemainingMs(info, now()),
     });
     const settle = settlement.settle.bind(settlement);
-    const refresh = new RefreshOnRead(operation, { now, pullTimeoutMs, settle });
+    const refresh = new RefreshOnRead(operation, { now, pullTimeoutMs, settle, meter: this.#meter });
     const watch = new ChangeWatch(operation, refresh, cacheTtlMs);
     const delivery = new CancellationDelivery(operation, {
       now,
@@ -224,6 +232,10 @@ export class OperationRegistry {
     return retention ? durationMs(retention) : this.#parts.options.retentionMs;
   }
 
+  get #meter(): OperationsMeter {
+    return this.#parts.meter ?? noOperationsMeter;
+  }
+
   #inMemory(operationId: string): KnownOperation | undefined {
     return this.#own.get(operationId) ?? this.#followed.get(operationId) ?? this.#ended.get(operationId);
   }
@@ -238,6 +250,7 @@ export class OperationRegistry {
 
   #end(operation: LiveOperation): void {
     const { stored, source } = operation;
+    this.#meter.ended(stored.info);
     this.#rememberEnded(stored);
     const { operationId, cancellation } = stored.info;
     if (cancellation) {
@@ -299,7 +312,13 @@ export class OperationRegistry {
     const { now, pullTimeoutMs, cacheTtlMs } = options;
     const findSource = () => standing.peer(owner)?.source(operationId);
     const operation = new FollowedOperation({ store, info, owner, findSource });
-    const refresh = new RefreshOnRead(operation, { now, pullTimeoutMs, settle: (result) => operation.settle(result) });
+    const refresh = new RefreshOnRead(operation, {
+      now,
+      pullTimeoutMs,
+      settle: (result) => operation.settle(result),
+      meter: this.#meter,
+      sourceName: "peer",
+    });
     const watch = new ChangeWatch(operation, refresh, cacheTtlMs);
     const followed: PeersOperation = { kind: "peers", operation, refresh, watch };
     this.#followed.set(operationId, followed);

@@ -1,4 +1,5 @@
 import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import { context } from "@opentelemetry/api";
 import type { Logger } from "pino";
 import { type OperationError, type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { CreateOperationRequestSchema, type OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
@@ -24,9 +25,11 @@ import { hasEnded } from "./operation-snapshot.ts";
 import type { OperationSource } from "./operation-source.ts";
 import type { ListedOperation, OperationCount, OperationStore, StoredOperation } from "./operation-store.ts";
 import { pageKeyOf } from "./operation-store.ts";
+import type { OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 import { type MetricsPage, type MetricsQuery, readMetrics } from "./read-metrics.ts";
+import { type RegistryActivity, registryActivity } from "./registry-activity.ts";
 import { checkFilter, checkReason } from "./request-checks.ts";
 import { RunControl } from "./run-control.ts";
 import type { Standing } from "./standing.ts";
@@ -50,6 +53,8 @@ export interface OperationsServiceParts {
   readonly executorForHost: (url: string) => OperationExecutor;
   readonly log: Logger;
   readonly options: OperationsOptions;
+  /** Counts what the registry does. Default: nothing is counted. */
+  readonly meter?: OperationsMeter;
 }
 
 /** What a create may say beside the request. */
@@ -96,7 +101,7 @@ export class OperationsService {
       requested: (own, reason) => void this.#takeUp(own, reason),
     });
     this.#registry = registry;
-    this.#reader = new OperationReader({ registry, store, standing, options });
+    this.#reader = new OperationReader({ ...parts, registry });
     this.#runControl = new RunControl({ ...parts, ...options, registry, cutOffs, closed });
     this.control = this.#runControl;
     const takeOverContext = { ...parts, registry, control: this.#runControl, cutOffs, now };
@@ -124,6 +129,11 @@ export class OperationsService {
     return [...this.#parts.executors.keys()].sort();
   }
 
+  /** What this server has in hand now; for metrics. */
+  get activity(): RegistryActivity {
+    return registryActivity(this.#registry);
+  }
+
   /** Takes up what the store holds from before, then begins to sweep. Call it once, before anything else. */
   async start(): Promise<void> {
     await this.succession.takeOver();
@@ -146,13 +156,17 @@ export class OperationsService {
   /** Accepts an operation: stores it, hands it to its executor and answers it, or the one an equal request made. */
   async createOperation(
     init: MessageInitShape<typeof CreateOperationRequestSchema>,
-    { origin = { via: [] }, executor }: CreateOptions = {},
+    { origin = { via: [], trace: context.active() }, executor }: CreateOptions = {},
   ): Promise<OperationInfo> {
     return this.#admission.create(create(CreateOperationRequestSchema, init), origin, executor);
   }
 
   /** Makes a new operation from one that FAILED or was CANCELLED, with attempt + 1. */
-  async retryOperation(operationId: string, requestId = "", origin: CallOrigin = { via: [] }): Promise<OperationInfo> {
+  async retryOperation(
+    operationId: string,
+    requestId = "",
+    origin: CallOrigin = { via: [], trace: context.active() },
+  ): Promise<OperationInfo> {
     return this.#admission.retry(operationId, requestId, origin);
   }
 

@@ -1,5 +1,8 @@
+import { type Link, type Span, trace } from "@opentelemetry/api";
+import { inSpan, maximumLinks } from "../tracing/spans.ts";
 import { isTerminal } from "./life-cycle.ts";
 import type { OperationSource, PullResult } from "./operation-source.ts";
+import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { PulledOperation } from "./pulled-operation.ts";
 
 /** What refreshing needs to know beside the operation. */
@@ -9,11 +12,17 @@ export interface RefreshOptions {
   readonly now: () => number;
   /** Draws the conclusions from a pull, once its records have been taken. */
   readonly settle: (result: PullResult) => Promise<void>;
+  /** Default: counts nothing. */
+  readonly meter?: OperationsMeter;
+  /** What the meter is to call the source. Default: its URL. */
+  readonly sourceName?: string;
 }
 
 interface Flight {
   readonly metrics: boolean;
   readonly done: Promise<void>;
+  readonly span: Span;
+  joined: number;
 }
 
 /**
@@ -23,6 +32,7 @@ interface Flight {
  *    for the one after it.
  * I2 A pull that failed is remembered like one that succeeded, so a dead source is asked once per TTL, too.
  * I3 The pull has a deadline of its own and no caller's signal, so no caller can fail another.
+ * I4 In traces, the pull belongs to the call that began it; it and the calls that join are linked to each other.
  */
 export class RefreshOnRead {
   readonly #operation: PulledOperation;
@@ -53,6 +63,7 @@ export class RefreshOnRead {
         await this.#begin(this.#operation.source, metrics, maxStalenessMs);
         return;
       }
+      this.#join(flight);
       await flight.done;
       const counts = maxStalenessMs > 0 || !beganBefore;
       beganBefore = false;
@@ -80,15 +91,29 @@ export class RefreshOnRead {
   }
 
   #begin(source: OperationSource, metrics: boolean, maxStalenessMs: number): Promise<void> {
-    const done = this.#pull(source, metrics, maxStalenessMs).finally(() => {
-      this.#flight = undefined;
+    const attributes = { "longhaul.operation_id": this.#operation.info.operationId, "longhaul.host": source.host };
+    return inSpan("longhaul pull", { attributes }, (span) => {
+      const done = this.#pull(source, metrics, maxStalenessMs, span).finally(() => {
+        this.#flight = undefined;
+      });
+      this.#flight = { metrics, done, span, joined: 0 };
+      return done;
     });
-    this.#flight = { metrics, done };
-    return done;
   }
 
-  async #pull(source: OperationSource, metrics: boolean, maxStalenessMs: number): Promise<void> {
+  #join(flight: Flight): void {
+    this.#meter.readCoalesced();
+    const caller = trace.getActiveSpan();
+    if (caller?.isRecording() && flight.joined < maximumLinks) {
+      flight.joined += 1;
+      flight.span.addLink(linkTo(caller));
+      caller.addLink(linkTo(flight.span));
+    }
+  }
+
+  async #pull(source: OperationSource, metrics: boolean, maxStalenessMs: number, span: Span): Promise<void> {
     const operation = this.#operation;
+    const startedMs = performance.now();
     let result = await this.#ask(source, metrics, maxStalenessMs);
     // I2: the age counts from the answer, or a slow source would be asked without a pause.
     this.#pulledAtMs = this.#options.now();
@@ -107,7 +132,17 @@ export class RefreshOnRead {
     if (metrics) {
       this.#metricsPulledAtMs = this.#options.now();
     }
+    this.#meter.pulled(
+      this.#options.sourceName ?? source.host,
+      result.outcome,
+      (performance.now() - startedMs) / 1_000,
+    );
+    span.setAttribute("longhaul.outcome", result.outcome);
     await this.#options.settle(result);
+  }
+
+  get #meter(): OperationsMeter {
+    return this.#options.meter ?? noOperationsMeter;
   }
 
   /** One pull under the deadline. */
@@ -123,4 +158,8 @@ export class RefreshOnRead {
       throw error;
     }
   }
+}
+
+function linkTo(span: Span): Link {
+  return { context: span.spanContext() };
 }

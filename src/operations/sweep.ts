@@ -1,4 +1,6 @@
+import { ROOT_CONTEXT } from "@opentelemetry/api";
 import type { Logger } from "pino";
+import { inSpan } from "../tracing/spans.ts";
 import type { OwnOperation } from "./known-operation.ts";
 import type { OperationRegistry } from "./operation-registry.ts";
 import type { OperationStore } from "./operation-store.ts";
@@ -54,7 +56,7 @@ export class Sweep {
 
   /** Sweeps once. Trouble is logged; the next sweep tries again. */
   run(): Promise<void> {
-    this.#running ??= this.#sweep().finally(() => {
+    this.#running ??= inSpan("longhaul sweep", {}, () => this.#sweep(), ROOT_CONTEXT).finally(() => {
       this.#running = undefined;
     });
     return this.#running;

@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import { type Context, context, ROOT_CONTEXT } from "@opentelemetry/api";
 import type { Logger } from "pino";
 import type {
   DispatchCircumstances,
@@ -7,6 +8,7 @@ import type {
   Recovery,
 } from "../operations/operation-executor.ts";
 import type { StoredOperation } from "../operations/operation-store.ts";
+import { linkedContext } from "../tracing/spans.ts";
 import { runFunction } from "./function-run.ts";
 import type { LocalRun } from "./local-run.ts";
 import type { OperationDefinition } from "./operation-context.ts";
@@ -29,7 +31,7 @@ export interface LocalExecutorOptions {
  */
 export class LocalExecutor {
   readonly #options: LocalExecutorOptions;
-  readonly #queue = new Map<string, LocalRun>();
+  readonly #queue = new Map<string, { readonly run: LocalRun; readonly trace: Context }>();
   readonly #closed = new AbortController();
   #running = 0;
   #stopped = false;
@@ -44,10 +46,12 @@ export class LocalExecutor {
   executorOf(definition: OperationDefinition): OperationExecutor {
     return {
       host: "",
-      dispatch: (stored: StoredOperation, control: OperationControl, _: DispatchCircumstances) => {
+      dispatch: (stored: StoredOperation, control: OperationControl, { origin, again }: DispatchCircumstances) => {
         const { cancellationGraceMs, log } = this.#options;
         const { signal: closed } = this.#closed;
-        this.#queue.set(stored.info.operationId, { stored, definition, control, cancellationGraceMs, closed, log });
+        const run = { stored, definition, control, cancellationGraceMs, closed, log };
+        const created = origin.trace ?? ROOT_CONTEXT;
+        this.#queue.set(stored.info.operationId, { run, trace: again ? linkedContext([created]) : created });
         this.#runNext();
       },
       withdraw: (operationId) => this.#queue.delete(operationId),
@@ -71,11 +75,13 @@ export class LocalExecutor {
     if (next.done || this.#stopped || this.#running >= this.#options.maxConcurrentOperations) {
       return;
     }
-    const run = next.value;
+    const { run, trace } = next.value;
     const { operationId } = run.stored.info;
     this.#queue.delete(operationId);
     this.#running += 1;
-    void execute(run)
+    // Not the trace of the operation whose end has made room.
+    void context
+      .with(trace, () => execute(run))
       .catch((error: unknown) => this.#options.log.error({ err: error, operationId }, "a run could not be completed"))
       .finally(() => {
         this.#running -= 1;

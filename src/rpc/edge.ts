@@ -17,6 +17,7 @@ import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v
 import { peerOf } from "../listener/peer.ts";
 import type { RequestHandler } from "../listener/request-handler.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
+import type { CallRecorder } from "./call-recorder.ts";
 import { createDescriptorIndex } from "./descriptor-index.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
 import { createHealthHandlers } from "./health-handlers.ts";
@@ -28,6 +29,7 @@ import { createOperationsHandlers } from "./operations-handlers.ts";
 import { peerKey } from "./peer-key.ts";
 import { createRateLimitInterceptor } from "./rate-limit-interceptor.ts";
 import { createReflectionHandlers } from "./reflection-handlers.ts";
+import { createSightInterceptor } from "./sight-interceptor.ts";
 
 /** What the edge is made of. */
 export interface EdgeParts {
@@ -38,6 +40,8 @@ export interface EdgeParts {
   /** Aborts when streams have to end. */
   readonly stopping: AbortSignal;
   readonly log: Logger;
+  /** Writes down every call. */
+  readonly recorder: CallRecorder;
   readonly options: EdgeOptions;
 }
 
@@ -69,17 +73,29 @@ const anyTypeFiles: readonly DescFile[] = [
 ];
 const anyTypes = createRegistry(...anyTypeFiles);
 
-/** Answers every call that reaches the port: which services there are, and what each call goes through. */
-export function createEdge({ operations, serverId, health, stopping, log, options }: EdgeParts): RequestHandler {
-  /** The first one is the outermost. */
-  const interceptors: Interceptor[] = [createEdgeInterceptor(serverId, options.maxHops, log)];
+/** What every call goes through; the first one is the outermost. */
+export function createEdgeInterceptors({
+  serverId,
+  log,
+  recorder,
+  options,
+}: Pick<EdgeParts, "serverId" | "log" | "recorder" | "options">): Interceptor[] {
+  const interceptors = [createSightInterceptor(recorder), createEdgeInterceptor(serverId, options.maxHops, log)];
   if (options.rateLimitPerSecond > 0) {
     interceptors.push(
       createRateLimitInterceptor({ perSecond: options.rateLimitPerSecond, burst: options.rateLimitBurst }),
     );
   }
+  return interceptors;
+}
+
+/** Answers every call that reaches the port: which services there are, and what each call goes through. */
+export function createEdge(parts: EdgeParts): RequestHandler {
+  const { operations, health, stopping, log, options } = parts;
+  const interceptors = createEdgeInterceptors(parts);
   return createNodeAdapter({
     log,
+    onRefused: parts.recorder.refused,
     routes: (router) => {
       router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));
       router.service(Operations, createLongrunningHandlers(operations));

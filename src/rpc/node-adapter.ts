@@ -11,17 +11,9 @@ import type { Logger } from "pino";
 import type { AnyRequest, AnyResponse, RequestHandler } from "../listener/request-handler.ts";
 import { CallError } from "../operations/errors.ts";
 import { connectErrorFrom, internalError } from "./call-errors.ts";
+import type { RefusedCall } from "./call-recorder.ts";
 import { explain } from "./refusal-details.ts";
 import { protocolOf, refusal } from "./rpc-protocol.ts";
-
-/** A call that ended before any interceptor saw it, or after all of them had. */
-export interface RefusedCall {
-  /** "/longhaul.v1.OperationsService/GetOperation"; whatever the client asked for, so its length is the client's. */
-  readonly path: string;
-  /** The method, if there is one of that path. */
-  readonly method?: string;
-  readonly error: ConnectError;
-}
 
 /** What the adapter is made of. */
 export interface NodeAdapterOptions extends Omit<ConnectNodeAdapterOptions, "fallback" | "requestPathPrefix"> {

@@ -1,5 +1,6 @@
 import { createContextKey } from "@connectrpc/connect";
-import { type CallOrigin, ownerHeader, traceparentHeader, viaHeader } from "../operations/call-origin.ts";
+import { context } from "@opentelemetry/api";
+import { type CallOrigin, ownerHeader, viaHeader } from "../operations/call-origin.ts";
 import { CallError } from "../operations/errors.ts";
 
 /** How the call came here, for handlers. */
@@ -14,7 +15,6 @@ export function readOrigin(headers: Headers, instanceId: string, maxHops: number
   if (via.length > maxHops) {
     throw new CallError("TOO_MANY_HOPS", `the call has passed ${via.length} servers; at most ${maxHops} are allowed`);
   }
-  const traceparent = headers.get(traceparentHeader);
   const owner = headers.get(ownerHeader);
-  return { via, ...(traceparent && { traceparent }), ...(owner && { owner }) };
+  return { via, trace: context.active(), ...(owner && { owner }) };
 }

@@ -5,7 +5,8 @@ import { OperationsService } from "../../gen/longhaul/v1/operations_service_pb.t
 import { listen } from "../../src/listener/listener.ts";
 import { CallError } from "../../src/operations/errors.ts";
 import { connectErrorFrom } from "../../src/rpc/call-errors.ts";
-import { createNodeAdapter, type RefusedCall } from "../../src/rpc/node-adapter.ts";
+import type { RefusedCall } from "../../src/rpc/call-recorder.ts";
+import { createNodeAdapter } from "../../src/rpc/node-adapter.ts";
 import { listenerLimits } from "../support/listener-limits.ts";
 import { frame, rawConnectCall, rawGrpcCall, rawGrpcWebCall } from "../support/raw-rpc.ts";
 

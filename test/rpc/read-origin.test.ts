@@ -1,20 +1,16 @@
 import { expect, test } from "vitest";
 import { readOrigin } from "../../src/rpc/read-origin.ts";
 
-const origin = (via?: string, traceparent?: string) =>
-  readOrigin(
-    new Headers({ ...(via !== undefined && { "longhaul-via": via }), ...(traceparent && { traceparent }) }),
-    "me",
-    3,
-  );
+const origin = (via?: string) =>
+  readOrigin(new Headers(via === undefined ? undefined : { "longhaul-via": via }), "me", 3);
 
 test("a call from outside has passed nobody", () => {
-  expect(origin()).toEqual({ via: [] });
-  expect(origin("")).toEqual({ via: [] });
+  expect(origin()).toMatchObject({ via: [] });
+  expect(origin("")).toMatchObject({ via: [] });
 });
 
-test("a call that was passed on says by whom, the first one first, with its trace context", () => {
-  expect(origin("a,b", "00-abc-def-01")).toEqual({ via: ["a", "b"], traceparent: "00-abc-def-01" });
+test("a call that was passed on says by whom, the first one first", () => {
+  expect(origin("a,b").via).toEqual(["a", "b"]);
 });
 
 test("a call that comes round again is refused", () => {

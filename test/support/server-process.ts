@@ -13,8 +13,9 @@ export async function startServerProcess(
   dataDir: string,
   settings: TestSettings = {},
   environment: Readonly<Record<string, string>> = {},
+  onLog?: (line: Record<string, unknown>) => void,
 ): Promise<ServerProcess> {
-  const server = await spawnServer(dataDir, settings, environment);
+  const server = await spawnServer(dataDir, settings, environment, onLog);
   onTestFinished(async () => {
     server.kill("SIGKILL");
     await server.exited;
