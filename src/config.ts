@@ -39,6 +39,7 @@ const useHostPattern = /^USE_([A-Z][A-Z0-9_]*)_HOST_SERVICE$/;
 const longestTimerMs = 2 ** 31 - 1;
 const longestRetentionMs = 10 * 366 * 86_400_000;
 const databaseUrlForm = "a URL like postgres://user:password@127.0.0.1:5432/longhaul";
+const clientAuths = ["auto", "none", "optional", "required"];
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
 
 /** Resolves the configuration, once, at the start. Throws a ConfigError that names everything that is wrong. */
@@ -113,6 +114,10 @@ function parse(
         : refuse(databaseUrlForm, "not a URL of that kind");
     case "logLevel":
       return typeof value === "string" && logLevels.includes(value) ? value : refuse(`one of ${logLevels.join(", ")}`);
+    case "clientAuth":
+      return typeof value === "string" && clientAuths.includes(value)
+        ? value
+        : refuse(`one of ${clientAuths.join(", ")}`);
     case "switch":
       return truth(value) ?? refuse("true, 1, yes, false, 0 or no");
     case "port":

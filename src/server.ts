@@ -4,6 +4,8 @@ import { type Logger, pino } from "pino";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
 import type { Config } from "./config.ts";
 import { HostPool, type HostPoolOptions } from "./hosts/host-pool.ts";
+import { type Listener, listen } from "./listener/listener.ts";
+import { tlsFromSettings } from "./listener/listener-tls.ts";
 import type { OperationExecutor } from "./operations/operation-executor.ts";
 import { OperationsService } from "./operations/operations-service.ts";
 import { soleStanding } from "./operations/standing.ts";
@@ -14,7 +16,6 @@ import { Membership } from "./replicas/membership.ts";
 import { PeerLinks } from "./replicas/peer-links.ts";
 import { createEdge } from "./rpc/edge.ts";
 import { createEntrance } from "./rpc/entrance.ts";
-import { type Listener, listen } from "./rpc/listener.ts";
 import { openStore } from "./store/open-store.ts";
 
 /** What a server may be given beside its configuration. */
@@ -29,7 +30,7 @@ export interface ServerParts {
 
 /** A server that is up. */
 export interface Server {
-  /** Where it listens, "http://127.0.0.1:50051". */
+  /** Where it listens, "http://127.0.0.1:50051"; https with TLS. */
   readonly url: string;
   readonly port: number;
   /** The registry itself, for calls from this process. */
@@ -66,13 +67,15 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     undo.defer(() => hosts.close());
     const executors = executorsByType(config, orchestrators, hosts, log);
     const entrance = createEntrance();
+    const tls = await tlsFromSettings(config, log);
     const listener = await listen(entrance.handler, {
       host: config.listenHost,
       port: config.port,
       maxConcurrentStreams: config.maxConcurrentStreams,
+      ...(tls && { tls }),
     });
     undo.defer(() => listener.close(config.shutdownGraceMs * (1 - drainShare)));
-    const url = serverUrl(config.listenHost, listener.port);
+    const url = serverUrl(listener, config.listenHost);
     const membership = instances && createMembership({ config, parts, instances, calls, executors, listener, log });
     if (membership) {
       await membership.enter();
@@ -142,7 +145,7 @@ function createMembership(from: {
   return new Membership({
     instances: from.instances,
     links: new PeerLinks(from.calls),
-    url: advertiseUrl || serverUrl(reachableHost, from.listener.port),
+    url: advertiseUrl || serverUrl(from.listener, reachableHost),
     operationTypes: [...from.executors.keys()],
     leaseMs,
     confirmTimeoutMs: pullTimeoutMs,
@@ -159,8 +162,8 @@ function tellTrouble(log: Logger, reason: string | undefined): void {
   }
 }
 
-function serverUrl(host: string, port: number): string {
-  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+function serverUrl({ isSecure, port }: Listener, host: string): string {
+  return `${isSecure ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** Who runs each type: the orchestrator that serves it, unless the environment routes it to a host. */

@@ -10,6 +10,7 @@ export type SettingKind =
   | "switch"
   | "url"
   | "databaseUrl"
+  | "clientAuth"
   | "logLevel";
 
 /** One row of the table of settings. */
@@ -125,6 +126,25 @@ export const settings = {
     "LONGHAUL_LOG_LEVEL",
     "info",
     "fatal, error, warn, info, debug, trace or silent",
+  ),
+  tlsCertFile: setting<string>(
+    "text",
+    "LONGHAUL_TLS_CERT_FILE",
+    "",
+    "PEM file with the server's certificate and those of its intermediate authorities; turns TLS on",
+  ),
+  tlsKeyFile: setting<string>("text", "LONGHAUL_TLS_KEY_FILE", "", "PEM file with the key of that certificate"),
+  tlsClientCaFile: setting<string>(
+    "text",
+    "LONGHAUL_TLS_CLIENT_CA_FILE",
+    "",
+    "PEM file with the authorities that sign clients' certificates",
+  ),
+  tlsClientAuth: setting<string>(
+    "clientAuth",
+    "LONGHAUL_TLS_CLIENT_AUTH",
+    "auto",
+    "Client certificates: none, optional, required, or auto, which is required when tlsClientCaFile is set",
   ),
 } as const satisfies Record<string, Setting<string> | Setting<number> | Setting<boolean>>;
 

@@ -17,10 +17,21 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   store: ["operations", "progress", "replicas"],
   hosts: ["operations", "progress", "client"],
   orchestrator: ["operations", "progress", "cancellation"],
-  rpc: ["operations"],
+  listener: [],
+  rpc: ["operations", "listener"],
   "settings.ts": [],
   "config.ts": ["settings.ts"],
-  "server.ts": ["config.ts", "cancellation", "hosts", "operations", "orchestrator", "replicas", "rpc", "store"],
+  "server.ts": [
+    "config.ts",
+    "cancellation",
+    "hosts",
+    "listener",
+    "operations",
+    "orchestrator",
+    "replicas",
+    "rpc",
+    "store",
+  ],
   cli: ["config.ts", "settings.ts", "client", "server.ts", "cancellation"],
 };
 

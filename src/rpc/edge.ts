@@ -1,16 +1,18 @@
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_google_protobuf_struct, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
-import type { Interceptor } from "@connectrpc/connect";
+import { createContextValues, type Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import { file_longhaul_v1_metrics } from "../../gen/longhaul/v1/metrics_pb.ts";
 import { file_longhaul_v1_operation } from "../../gen/longhaul/v1/operation_pb.ts";
 import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { peerOf } from "../listener/peer.ts";
+import type { RequestHandler } from "../listener/request-handler.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
-import type { RequestHandler } from "./listener.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
+import { peerKey } from "./peer-key.ts";
 
 /** What the edge is made of. */
 export interface EdgeParts {
@@ -48,6 +50,7 @@ export function createEdge({ operations, serverId, log, options }: EdgeParts): R
       router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));
     },
     interceptors,
+    contextValues: (request) => createContextValues().set(peerKey, peerOf(request)),
     readMaxBytes: options.maxMessageBytes,
     writeMaxBytes: options.maxMessageBytes,
     // An unknown field is a misspelt one: a filter without its condition would match everything.

@@ -1,4 +1,4 @@
-import type { RequestHandler } from "./listener.ts";
+import type { RequestHandler } from "../listener/request-handler.ts";
 
 /** Where requests wait until the server has started: it must listen before it can tell others where. */
 export interface Entrance {

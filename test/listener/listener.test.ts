@@ -2,7 +2,8 @@ import { once } from "node:events";
 import type * as http from "node:http";
 import * as http2 from "node:http2";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type Listener, listen, type RequestHandler } from "../../src/rpc/listener.ts";
+import { type Listener, listen } from "../../src/listener/listener.ts";
+import type { RequestHandler } from "../../src/listener/request-handler.ts";
 import { rawConnection } from "../support/raw-connection.ts";
 
 const options = { host: "127.0.0.1", port: 0, maxConcurrentStreams: 8 };
