@@ -1,14 +1,17 @@
 import { type Duration, durationFromMs, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { CallOptions, Client } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
+import type { Logger } from "pino";
 import type { Freshness, OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import {
   type CreateOperationRequest,
   type GetMetricsResponse,
   OperationsService,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import type { ClientCredentials } from "../client/client-credentials.ts";
 import { createGrpcJsTransport, type GrpcTransport } from "../client/grpc-transport.ts";
 import { type CallOrigin, traceparentHeader, viaHeader } from "../operations/call-origin.ts";
+import { createDenialLog } from "./denial-log.ts";
 import { askHost, type HostAnswer } from "./host-answer.ts";
 import { createHostBreaker, type HostBackoff, type HostBreaker } from "./host-breaker.ts";
 
@@ -34,6 +37,10 @@ export interface HostConnectionOptions {
   readonly backoff: HostBackoff;
   /** Sent with every call. Default none. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** With what this server proves who it is. Default: with nothing. */
+  readonly credentials?: ClientCredentials;
+  /** Told when the host does not accept that. Default: nobody. */
+  readonly log?: Logger;
 }
 
 /** What a host says of an operation. */
@@ -67,6 +74,7 @@ export class HostConnection {
   readonly #client: Client<typeof OperationsService>;
   readonly #options: HostConnectionOptions;
   readonly #breaker: HostBreaker;
+  readonly #noteDenials: ((answer: HostAnswer<unknown>) => void) | undefined;
   readonly #unimplemented = new Set<"batch" | "wait" | "metrics">();
   #waiting: WaitingGet[] = [];
 
@@ -74,7 +82,9 @@ export class HostConnection {
     this.url = options.url;
     this.#options = options;
     this.#breaker = createHostBreaker(options.url, options.backoff);
-    this.#transport = createGrpcJsTransport({ baseUrl: options.url });
+    const { url, credentials, log } = options;
+    this.#noteDenials = log && createDenialLog(url, log);
+    this.#transport = createGrpcJsTransport({ baseUrl: url, ...(credentials && { credentials }) });
     this.#client = createClient(OperationsService, this.#transport);
   }
 
@@ -140,8 +150,10 @@ export class HostConnection {
     this.#transport.close();
   }
 
-  #ask<T>(call: () => Promise<T>): Promise<HostAnswer<T>> {
-    return this.#breaker.run(() => askHost(this.url, call));
+  async #ask<T>(call: () => Promise<T>): Promise<HostAnswer<T>> {
+    const answer = await this.#breaker.run(() => askHost(this.url, call));
+    this.#noteDenials?.(answer);
+    return answer;
   }
 
   #callOptions({ via, traceparent }: CallOrigin = { via: [] }): CallOptions {

@@ -11,7 +11,11 @@ export const callErrors = {
   UNKNOWN_OPERATION_TYPE: Code.INVALID_ARGUMENT,
   /** The page_token was not issued for this filter, or not by this service. */
   INVALID_PAGE_TOKEN: Code.INVALID_ARGUMENT,
-  /** The operation never existed here, or was deleted. */
+  /** The call carries no credential, or one that is not accepted here. */
+  UNAUTHENTICATED: Code.UNAUTHENTICATED,
+  /** The caller is known, and may not do this. */
+  PERMISSION_DENIED: Code.PERMISSION_DENIED,
+  /** The operation never existed here, was deleted, or is not for this caller to see. */
   OPERATION_NOT_FOUND: Code.NOT_FOUND,
   /** The operation existed and was removed after its retention. */
   OPERATION_EXPIRED: Code.NOT_FOUND,
@@ -39,6 +43,8 @@ export const callErrors = {
   SHUTTING_DOWN: Code.UNAVAILABLE,
   /** The store cannot be reached or written. */
   STORE_UNAVAILABLE: Code.UNAVAILABLE,
+  /** The key that a token was signed with cannot be looked up just now. */
+  AUTHENTICATION_UNAVAILABLE: Code.UNAVAILABLE,
   /** The server is at fault; its log has the details. */
   INTERNAL: Code.INTERNAL,
 } as const satisfies Record<string, Code>;
@@ -85,6 +91,11 @@ export class CallError extends Error {
 /** A request with one malformed field. */
 export function invalidField(field: string, description: string): CallError {
   return new CallError("INVALID_FIELD", `${field}: ${description}`, { violations: [{ field, description }] });
+}
+
+/** There is no such operation, as far as the caller is concerned. */
+export function operationNotFound(operationId: string): CallError {
+  return new CallError("OPERATION_NOT_FOUND", `operation ${operationId} does not exist`, { operationId });
 }
 
 /** For `catch`: undefined when the error says that an operation does not exist or has expired; throws all others. */

@@ -36,6 +36,10 @@ function callErrorToConnect(error: CallError): ConnectError {
   const { violations, operationId, retryAfterMs } = error.details;
   // google.rpc.Code and Connect's Code are the same numbers.
   const result = withErrorInfo(new ConnectError(error.message, error.code as number as Code), error.reason);
+  if (error.reason === "UNAUTHENTICATED") {
+    // RFC 9110, section 11.6.1: with status 401, which Connect and browsers see.
+    result.metadata.set("www-authenticate", "Bearer");
+  }
   if (violations) {
     result.details.push({ desc: BadRequestSchema, value: { fieldViolations: violations.map((one) => ({ ...one })) } });
   }
