@@ -31,7 +31,7 @@ export function createAccessControl(options: AccessControlOptions): AccessContro
     if (seen?.policy === current) {
       return seen.access;
     }
-    const access = new CallerAccess(principal.name, current.grantsOf(principal));
+    const access = new CallerAccess(callerName(principal), current.grantsOf(principal));
     known.set(principal, { policy: current, access });
     return access;
   };
@@ -41,4 +41,9 @@ export function createAccessControl(options: AccessControlOptions): AccessContro
       return principal instanceof Promise ? principal.then(accessOf) : accessOf(principal);
     },
   };
+}
+
+/** For logs and limits, where the name of a token must not be taken for the subject of another one. */
+function callerName({ kind, name }: Principal): string {
+  return kind === "token" ? `token:${name}` : name;
 }

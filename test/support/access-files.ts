@@ -26,19 +26,19 @@ export const roleTokens = {
 
 /** Settings of a server that accepts `roleTokens`, and what further bindings say of further tokens. */
 export async function roleTokenSettings(
-  further: readonly { readonly name: string; readonly token: string; readonly binding: object }[] = [],
+  further: readonly { readonly name: string; readonly token: string; readonly bindings: readonly object[] }[] = [],
 ): Promise<{ tokensFile: string; accessPolicyFile: string }> {
   const named = Object.entries(roleTokens);
   const tokens = [
     ...named.map(([name, token]) => ({ name, token })),
     ...further.map(({ name, token }) => ({ name, token })),
   ];
-  const bindings = [
+  const allBindings = [
     ...named.map(([role]) => ({ role, tokens: [role] })),
-    ...further.map(({ name, binding }) => ({ ...binding, tokens: [name] })),
+    ...further.flatMap(({ name, bindings }) => bindings.map((binding) => ({ ...binding, tokens: [name] }))),
   ];
   return {
     tokensFile: (await testFile("tokens.json", { tokens })).path,
-    accessPolicyFile: (await testFile("policy.json", { bindings })).path,
+    accessPolicyFile: (await testFile("policy.json", { bindings: allBindings })).path,
   };
 }
