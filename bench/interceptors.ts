@@ -55,7 +55,7 @@ export async function benchInterceptors(): Promise<InterceptorCost> {
     });
     const recorder = createCallRecorder(log, metrics.calls);
     const intercepted = chain(
-      createEdgeInterceptors({ serverId: "bench", log, recorder, options: config }),
+      createEdgeInterceptors({ accessControl: undefined, serverId: "bench", log, recorder, options: config }),
       operationId,
     );
     let callMicroseconds = Number.POSITIVE_INFINITY;

@@ -42,6 +42,8 @@ const longestTimerMs = 2 ** 31 - 1;
 const longestRetentionMs = 10 * 366 * 86_400_000;
 const databaseUrlForm = "a URL like postgres://user:password@127.0.0.1:5432/longhaul";
 const clientAuths = ["auto", "none", "optional", "required"];
+/** Asymmetric ones only: whoever can check a signature must not be able to make one. */
+const jwtAlgorithms = ["EdDSA", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"];
 const logLevels = ["fatal", "error", "warn", "info", "debug", "trace", "silent"];
 
 /** Resolves the configuration, once, at the start. Throws a ConfigError that names everything that is wrong. */
@@ -120,6 +122,15 @@ function parse(
       return typeof value === "string" && isDatabaseUrl(value)
         ? value
         : refuse(databaseUrlForm, "not a URL of that kind");
+    case "jwksUrl":
+      // Not repeated in the message: it may hold a password.
+      return typeof value === "string" && isServerUrl(value) && !hasCredentials(value)
+        ? value
+        : refuse("a URL like https://login.example/keys, without user and password", "not a URL of that kind");
+    case "jwtAlgorithms":
+      return typeof value === "string" && value.split(",").every((one) => jwtAlgorithms.includes(one))
+        ? value
+        : refuse(`a list of ${jwtAlgorithms.join(",")}`);
     case "logLevel":
       return typeof value === "string" && logLevels.includes(value) ? value : refuse(`one of ${logLevels.join(", ")}`);
     case "clientAuth":
@@ -165,6 +176,11 @@ function truth(value: unknown): boolean | undefined {
 function isServerUrl(text: string): boolean {
   const url = URL.parse(text);
   return url !== null && (url.protocol === "http:" || url.protocol === "https:") && url.hostname !== "";
+}
+
+function hasCredentials(text: string): boolean {
+  const url = URL.parse(text);
+  return url !== null && (url.username !== "" || url.password !== "");
 }
 
 function isDatabaseUrl(text: string): boolean {

@@ -3,7 +3,10 @@ import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
+import { type AccessControl, createAccessControl } from "./access/access-control.ts";
+import { refuseExposure } from "./access/exposure.ts";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
+import { createClientCredentials } from "./client/client-credentials.ts";
 import type { Config } from "./config.ts";
 import { HostPool, type HostPoolOptions } from "./hosts/host-pool.ts";
 import { type Listener, listen } from "./listener/listener.ts";
@@ -60,6 +63,8 @@ const isWildcard = /^(0\.0\.0\.0|::|\*)$/;
  */
 export async function startServer(config: Config, parts: ServerParts = {}): Promise<Server> {
   const { log = createServerLog(config.logLevel) } = parts;
+  refuseExposure(config);
+  const accessControl = createAccess(config, parts, log);
   const orchestrators = parts.orchestrators ?? (config.services ? await loadServices(config.services) : []);
   const undo = new AsyncDisposableStack();
   try {
@@ -76,7 +81,10 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       serverId,
       callTimeoutMs: config.pullTimeoutMs,
       backoff: { firstMs: config.dispatchBackoffMs, maximumMs: config.dispatchBackoffMaxMs },
+      credentials: createClientCredentials(config, log),
+      log,
     };
+    refusePlaintextRoutes(config, calls);
     const hosts = new HostPool(calls);
     undo.defer(() => hosts.close());
     const executors = executorsByType(config, orchestrators, hosts, log);
@@ -135,6 +143,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     entrance.open(
       createEdge({
         operations,
+        accessControl,
         serverId,
         health,
         stopping: stopping.signal,
@@ -207,6 +216,22 @@ function createMembership(from: {
     log: from.log,
     ...(from.parts.now && { wallNow: from.parts.now }),
   });
+}
+
+/** Who may do what; undefined on servers that ask nobody who they are. */
+function createAccess(config: Config, { now = Date.now }: ServerParts, log: Logger): AccessControl | undefined {
+  const { jwtIssuer: issuer, jwtAudience: audience, jwtAlgorithms, accessPolicyFile } = config;
+  const jwt = { issuer, audience, algorithms: jwtAlgorithms.split(",") };
+  return accessPolicyFile === "" ? undefined : createAccessControl({ ...config, jwt, log, now });
+}
+
+function refusePlaintextRoutes({ routes }: Config, { credentials }: HostPoolOptions): void {
+  for (const { operationType, url } of routes) {
+    const whyNot = credentials?.whyNotTo(new URL(url));
+    if (whyNot !== undefined) {
+      throw new Error(`the route of operation type ${operationType}: ${whyNot}`);
+    }
+  }
 }
 
 function tellTrouble(log: Logger, reason: string | undefined): void {

@@ -13,6 +13,8 @@ export type SettingKind =
   | "url"
   | "databaseUrl"
   | "clientAuth"
+  | "jwksUrl"
+  | "jwtAlgorithms"
   | "logLevel";
 
 /** One row of the table of settings. */
@@ -237,6 +239,58 @@ export const settings = {
     "Port of /metrics and /healthz; 0 takes any free one, off serves none",
   ),
   adminHost: setting<string>("text", "LONGHAUL_ADMIN_HOST", "127.0.0.1", "Address that port listens on"),
+  jwksUrl: setting<string>("jwksUrl", "LONGHAUL_JWKS_URL", "", "JSON Web Key Set that callers' JWTs are signed with"),
+  jwtKeyFile: setting<string>(
+    "text",
+    "LONGHAUL_JWT_KEY_FILE",
+    "",
+    "File with the public key of JWTs instead, as PEM or JSON Web Key Set; read again when it changes",
+  ),
+  jwtIssuer: setting<string>("text", "LONGHAUL_JWT_ISSUER", "", "Issuer that JWTs must name; needed with JWTs"),
+  jwtAudience: setting<string>("text", "LONGHAUL_JWT_AUDIENCE", "", "Audience that JWTs must name; needed with JWTs"),
+  jwtAlgorithms: setting<string>(
+    "jwtAlgorithms",
+    "LONGHAUL_JWT_ALGORITHMS",
+    "EdDSA,ES256,ES384,ES512,PS256,PS384,PS512,RS256,RS384,RS512",
+    "Algorithms that JWTs may be signed with, comma-separated",
+  ),
+  tokensFile: setting<string>(
+    "text",
+    "LONGHAUL_TOKENS_FILE",
+    "",
+    "File of static tokens and their names; read again when it changes",
+  ),
+  accessPolicyFile: setting<string>(
+    "text",
+    "LONGHAUL_ACCESS_POLICY_FILE",
+    "",
+    "File that says who has which role; turns authentication on; read again when it changes",
+  ),
+  callTokenFile: setting<string>(
+    "text",
+    "LONGHAUL_CALL_TOKEN_FILE",
+    "",
+    "File with the bearer token for calls to hosts, other replicas and servers; read again when it changes",
+  ),
+  callCertificateFile: setting<string>(
+    "text",
+    "LONGHAUL_CALL_CERTIFICATE_FILE",
+    "",
+    "PEM file with the client certificate for such calls over https; read again when it changes",
+  ),
+  callKeyFile: setting<string>("text", "LONGHAUL_CALL_KEY_FILE", "", "PEM file with the key of callCertificateFile"),
+  callCaFile: setting<string>(
+    "text",
+    "LONGHAUL_CALL_CA_FILE",
+    "",
+    "PEM file with the authorities trusted in such calls instead of the usual ones; read again when it changes",
+  ),
+  insecure: setting<boolean>(
+    "switch",
+    "LONGHAUL_INSECURE",
+    false,
+    "Listen off loopback without TLS and authentication, and send tokens in plaintext",
+  ),
 } as const satisfies Record<string, Setting<string> | Setting<number> | Setting<boolean>>;
 
 /** The name of a setting. */

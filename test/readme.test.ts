@@ -38,7 +38,7 @@ test("the scripts the README names exist", () => {
 });
 
 test("the pages and files the README and its pages link to exist", () => {
-  const pages = ["README.md", "docs/replicas.md", "docs/errors.md", "docs/operations.md"];
+  const pages = ["README.md", ...["replicas", "errors", "operations", "security"].map((name) => `docs/${name}.md`)];
   const missing = pages.flatMap((page) =>
     [...read(page).matchAll(/\]\(([^)#:]+)\)/g)]
       .map(([, target = ""]) => join(root, page, "..", target))

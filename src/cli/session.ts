@@ -1,6 +1,7 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
 import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
+import { createClientCredentials } from "../client/client-credentials.ts";
 import { createGrpcJsTransport, type GrpcTransport } from "../client/grpc-transport.ts";
 import { PollingClient } from "../client/polling-client.ts";
 import { isUnreachable } from "../client/retry.ts";
@@ -30,6 +31,9 @@ export const connectPatienceMs = 2_000;
 /** How long a command that watches waits for a server that went away, in milliseconds. */
 export const patienceMs = 60_000;
 
+/** A watch may outlive a credential; what becomes of the file shows in the server's answers. */
+const fileLog = { info: () => {}, error: () => {} };
+
 /**
  * Runs a client command against the configured server and closes the connection after it.
  * Throws an UnreachableError that names the server when it cannot be reached.
@@ -39,7 +43,11 @@ export async function withSession<T>(options: GlobalOptions, run: (session: Sess
     flags: { server: options.server },
     ...(options.config !== undefined && { file: options.config }),
   });
-  const transport = createGrpcJsTransport({ baseUrl: config.server, maxReceiveBytes: 16 * 1024 * 1024 });
+  const transport = createGrpcJsTransport({
+    baseUrl: config.server,
+    maxReceiveBytes: 16 * 1024 * 1024,
+    credentials: createClientCredentials(config, fileLog),
+  });
   try {
     const json = options.json ?? !process.stdout.isTTY;
     return await run({ client: new PollingClient(transport), transport, url: config.server, json });

@@ -19,6 +19,7 @@ import {
 } from "@connectrpc/connect";
 import { createMethodUrl, runUnaryCall } from "@connectrpc/connect/protocol";
 import { Client, type ClientOptions, connectivityState, credentials, type Metadata } from "@grpc/grpc-js";
+import type { ClientCredentials } from "./client-credentials.ts";
 import { connectErrorFromServiceError } from "./grpc-error.ts";
 import { headersFromMetadata, metadataFromHeaders } from "./grpc-metadata.ts";
 
@@ -42,6 +43,8 @@ export interface GrpcTransportOptions {
   readonly maxSendBytes?: number;
   /** PEM certificates of the authorities trusted over https. Default: those of the runtime. */
   readonly rootCertificates?: Uint8Array;
+  /** With what the client proves who it is; its authorities count instead of rootCertificates. Default: with nothing. */
+  readonly credentials?: ClientCredentials;
   /** Run around every call, the first one outermost. Default none. */
   readonly interceptors?: readonly Interceptor[];
 }
@@ -79,6 +82,8 @@ export function createGrpcJsTransport(options: GrpcTransportOptions): GrpcTransp
       message: MessageInitShape<I>,
       contextValues?: ContextValues,
     ): Promise<UnaryResponse<I, O>> {
+      const headers = new Headers(header);
+      authorize(headers, url, options.credentials);
       const wantedTimeoutMs = callTimeoutMs ?? defaultTimeoutMs;
       const timeoutMs = wantedTimeoutMs > 0 ? wantedTimeoutMs : undefined;
       return runUnaryCall<I, O>({
@@ -88,7 +93,7 @@ export function createGrpcJsTransport(options: GrpcTransportOptions): GrpcTransp
           method,
           requestMethod: "POST",
           url: createMethodUrl(options.baseUrl, method),
-          header: new Headers(header),
+          header: headers,
           contextValues: contextValues ?? createContextValues(),
           message,
         },
@@ -108,9 +113,27 @@ export function createGrpcJsTransport(options: GrpcTransportOptions): GrpcTransp
       closing.abort(new ConnectError(`the connection to ${url.host} was closed`, Code.Unavailable));
       client.close();
     },
-    waitForReady: (timeoutMs, signal) =>
-      waitForReady(client, Date.now() + timeoutMs, signal ? AbortSignal.any([signal, closing.signal]) : closing.signal),
+    waitForReady: (timeoutMs, signal) => {
+      options.credentials?.refresh();
+      const ends = signal ? AbortSignal.any([signal, closing.signal]) : closing.signal;
+      return waitForReady(client, Date.now() + timeoutMs, ends);
+    },
   };
+}
+
+/** Adds what the client proves itself with. Throws a ConnectError where a token would be sent in plaintext. */
+function authorize(headers: Headers, url: URL, own: ClientCredentials | undefined): void {
+  if (own) {
+    own.refresh();
+    const authorization = own.authorization();
+    const whyNot = own.whyNotTo(url);
+    if (whyNot !== undefined) {
+      throw new ConnectError(whyNot, Code.Unauthenticated);
+    }
+    if (authorization !== undefined) {
+      headers.set("authorization", authorization);
+    }
+  }
 }
 
 function parseBaseUrl(baseUrl: string): URL {
@@ -138,7 +161,7 @@ function createChannelClient(url: URL, options: GrpcTransportOptions): Client {
     "grpc.use_local_subchannel_pool": 1,
   };
   const channelCredentials = secure
-    ? credentials.createSsl(roots === undefined ? null : Buffer.from(roots))
+    ? (options.credentials?.channel ?? credentials.createSsl(roots === undefined ? null : Buffer.from(roots)))
     : credentials.createInsecure();
   return new Client(address, channelCredentials, channelOptions);
 }

@@ -7,9 +7,15 @@ import { type OperationError, OperationErrorSchema } from "../../gen/longhaul/v1
 export type HostAnswer<T> =
   | { readonly outcome: "answered"; readonly value: T }
   /**
-   * The host did not answer (`isSilent`), or with trouble of its own; asking again later may help.
+   * The host did not answer (`isSilent`), does not accept this server's credentials (`isShutOut`), or has trouble of its
+   * own; asking again later may help.
    */
-  | { readonly outcome: "unreachable"; readonly reason: string; readonly isSilent: boolean }
+  | {
+      readonly outcome: "unreachable";
+      readonly reason: string;
+      readonly isSilent: boolean;
+      readonly isShutOut?: boolean;
+    }
   /** The host does not know the operation. */
   | { readonly outcome: "gone"; readonly reason: string }
   /** The host does not serve the method. */
@@ -50,8 +56,19 @@ export async function askHost<T>(url: string, call: () => Promise<T>): Promise<H
       const info = failure.findDetails(ErrorInfoSchema)[0];
       return { outcome: "refused", reason, error: refusalError(url, code, rawMessage, info?.reason) };
     }
+    if (code === Code.Unauthenticated) {
+      const why = `${reason} (Unauthenticated: it does not accept the credentials of this server)`;
+      return { outcome: "unreachable", reason: why, isSilent: false, isShutOut: true };
+    }
     return { outcome: "unreachable", reason: `${reason} (${Code[code]})`, isSilent: silences.has(code) };
   }
+}
+
+/** Whether a host is there, but will not answer this server, or not this question. */
+export function isDenial(answer: HostAnswer<unknown>): boolean {
+  return answer.outcome === "unreachable"
+    ? answer.isShutOut === true
+    : answer.outcome === "refused" && answer.error.code === Code.PermissionDenied;
 }
 
 /** The error of an operation that its host would not take. */

@@ -2,15 +2,18 @@ import { type Duration, durationFromMs, type Timestamp } from "@bufbuild/protobu
 import type { CallOptions, Client } from "@connectrpc/connect";
 import { createClient } from "@connectrpc/connect";
 import { type Context, context } from "@opentelemetry/api";
+import type { Logger } from "pino";
 import type { Freshness, OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import {
   type CreateOperationRequest,
   type GetMetricsResponse,
   OperationsService,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import type { ClientCredentials } from "../client/client-credentials.ts";
 import { createGrpcJsTransport, type GrpcTransport } from "../client/grpc-transport.ts";
 import { type CallOrigin, viaHeader } from "../operations/call-origin.ts";
 import { sharedContext } from "../tracing/spans.ts";
+import { createDenialLog } from "./denial-log.ts";
 import { askHost, type HostAnswer } from "./host-answer.ts";
 import { createHostBreaker, type HostBackoff, type HostBreaker } from "./host-breaker.ts";
 import { traceCalls } from "./trace-calls.ts";
@@ -37,6 +40,10 @@ export interface HostConnectionOptions {
   readonly backoff: HostBackoff;
   /** Sent with every call. Default none. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** With what this server proves who it is. Default: with nothing. */
+  readonly credentials?: ClientCredentials;
+  /** Told when the host does not accept that. Default: nobody. */
+  readonly log?: Logger;
 }
 
 /** What a host says of an operation. */
@@ -72,6 +79,7 @@ export class HostConnection {
   readonly #client: Client<typeof OperationsService>;
   readonly #options: HostConnectionOptions;
   readonly #breaker: HostBreaker;
+  readonly #noteDenials: ((answer: HostAnswer<unknown>) => void) | undefined;
   readonly #unimplemented = new Set<"batch" | "wait" | "metrics">();
   #waiting: WaitingGet[] = [];
 
@@ -79,7 +87,13 @@ export class HostConnection {
     this.url = options.url;
     this.#options = options;
     this.#breaker = createHostBreaker(options.url, options.backoff);
-    this.#transport = createGrpcJsTransport({ baseUrl: options.url, interceptors: [traceCalls(options.url)] });
+    const { url, credentials, log } = options;
+    this.#noteDenials = log && createDenialLog(url, log);
+    this.#transport = createGrpcJsTransport({
+      baseUrl: url,
+      interceptors: [traceCalls(url)],
+      ...(credentials && { credentials }),
+    });
     this.#client = createClient(OperationsService, this.#transport);
   }
 
@@ -145,8 +159,10 @@ export class HostConnection {
     this.#transport.close();
   }
 
-  #ask<T>(call: () => Promise<T>): Promise<HostAnswer<T>> {
-    return this.#breaker.run(() => askHost(this.url, call));
+  async #ask<T>(call: () => Promise<T>): Promise<HostAnswer<T>> {
+    const answer = await this.#breaker.run(() => askHost(this.url, call));
+    this.#noteDenials?.(answer);
+    return answer;
   }
 
   #callOptions({ via }: Pick<CallOrigin, "via"> = { via: [] }): CallOptions {

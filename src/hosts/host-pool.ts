@@ -1,3 +1,5 @@
+import type { Logger } from "pino";
+import type { ClientCredentials } from "../client/client-credentials.ts";
 import type { HostBackoff } from "./host-breaker.ts";
 import { HostConnection } from "./host-connection.ts";
 import { HostExecutor } from "./host-executor.ts";
@@ -10,6 +12,10 @@ export interface HostPoolOptions {
   readonly serverId: string;
   /** How long a host that does not answer is left alone. */
   readonly backoff: HostBackoff;
+  /** With what this server proves who it is. Default: with nothing. */
+  readonly credentials?: ClientCredentials;
+  /** Told when that is not accepted. Default: nobody. */
+  readonly log?: Logger;
 }
 
 /** The hosts this server knows, one connection for each URL. */

@@ -9,6 +9,7 @@ import type {
   PullResult,
 } from "../operations/operation-source.ts";
 import { pause } from "../operations/pause.ts";
+import { isDenial } from "./host-answer.ts";
 import type { HostConnection, HostView } from "./host-connection.ts";
 import { hostRecords } from "./host-records.ts";
 
@@ -35,7 +36,7 @@ export class RemoteSource implements OperationSource {
       return state;
     }
     if (state.outcome !== "answered") {
-      return { outcome: "unreachable", reason: state.reason };
+      return { outcome: "unreachable", reason: state.reason, isThere: isDenial(state) };
     }
     const info = state.value.info ?? (this.#last && seenAs(this.#last, state.value.freshness));
     if (info?.operationId !== this.#operationId) {
@@ -81,7 +82,7 @@ export class RemoteSource implements OperationSource {
       return { outcome: "observed", info, records: [], hasMore: false };
     }
     if (page.outcome !== "answered") {
-      return { outcome: "unreachable", reason: page.reason };
+      return { outcome: "unreachable", reason: page.reason, isThere: isDenial(page) };
     }
     const records = hostRecords(page.value?.metrics, cursor);
     if (typeof records === "string") {

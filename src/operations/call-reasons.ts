@@ -141,6 +141,12 @@ export const callErrors = {
     advice: "Repeat the call after the delay.",
     retryAfterMs: 1_000,
   },
+  AUTHENTICATION_UNAVAILABLE: {
+    code: Code.UNAVAILABLE,
+    meaning: "The key that a token is signed with cannot be looked up just now.",
+    advice: "Repeat the call after the delay.",
+    retryAfterMs: 1_000,
+  },
   UNKNOWN_METHOD: {
     code: Code.UNIMPLEMENTED,
     meaning: "The server has no such service or method.",

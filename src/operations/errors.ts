@@ -50,6 +50,11 @@ export function invalidField(field: string, description: string): CallError {
   return new CallError("INVALID_FIELD", `${field}: ${description}`, { violations: [{ field, description }] });
 }
 
+/** There is no such operation, as far as the caller is concerned. */
+export function operationNotFound(operationId: string): CallError {
+  return new CallError("OPERATION_NOT_FOUND", `operation ${operationId} does not exist`, { operationId });
+}
+
 /** For `catch`: undefined when the error says that an operation does not exist or has expired; throws all others. */
 export function ifMissing(error: unknown): undefined {
   if (error instanceof CallError && error.code === Code.NOT_FOUND) {

@@ -6,7 +6,7 @@ import type { CallOrigin } from "./call-origin.ts";
 import { CancellationDelivery } from "./cancellation-delivery.ts";
 import { ChangeWatch } from "./change-watch.ts";
 import type { CutOffs } from "./cut-offs.ts";
-import { CallError, ifMissing } from "./errors.ts";
+import { CallError, ifMissing, operationNotFound } from "./errors.ts";
 import { FollowedOperation } from "./followed-operation.ts";
 import type { EndedOperation, KnownOperation, OwnOperation, PeersOperation } from "./known-operation.ts";
 import { LiveOperation } from "./live-operation.ts";
@@ -333,7 +333,7 @@ export class OperationRegistry {
   async #missing(operationId: string): Promise<CallError> {
     const expiredAtMs = await this.#parts.store.expiredAt(operationId);
     return expiredAtMs === undefined
-      ? new CallError("OPERATION_NOT_FOUND", `operation ${operationId} does not exist`, { operationId })
+      ? operationNotFound(operationId)
       : new CallError(
           "OPERATION_EXPIRED",
           `operation ${operationId} was removed on ${new Date(expiredAtMs).toISOString()}, after its retention`,

@@ -55,8 +55,8 @@ export type PullResult =
       /** There are more records than these. */
       readonly hasMore: boolean;
     }
-  /** The source did not answer; the operation may well go on. */
-  | { readonly outcome: "unreachable"; readonly reason: string }
+  /** The source did not answer, or is there and will not tell (`isThere`); the operation may well go on. */
+  | { readonly outcome: "unreachable"; readonly reason: string; readonly isThere?: boolean }
   /** The source answered that it does not know the operation. */
   | { readonly outcome: "gone"; readonly reason: string };
 

@@ -194,6 +194,12 @@ export class OperationsService {
     return new Map([...readings].map(([operationId, reading]) => [operationId, this.#reader.answer(reading)]));
   }
 
+  /** Those of the operations that exist, by id and as they are known here: no source is asked. */
+  async knownOperations(operationIds: readonly string[]): Promise<Map<string, OperationInfo>> {
+    const found = await this.#registry.findMany(operationIds);
+    return new Map([...found].map(([operationId, known]) => [operationId, infoOf(known)]));
+  }
+
   /**
    * Answers the operation once its revision is another than `knownRevision` (or has ended, with `untilDone`), or as it
    * is after `timeoutMs` or when the signal aborts. A knownRevision of 0 means the one at the time of the call. Throws a

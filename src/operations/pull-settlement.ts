@@ -47,7 +47,8 @@ export class PullSettlement {
         await this.#observed(result.info);
         return;
       case "unreachable": {
-        this.#unreachableSinceMs ??= now();
+        // A host that does not let this server in is not lost; it is for people to mend that.
+        this.#unreachableSinceMs = result.isThere ? now() : (this.#unreachableSinceMs ?? now());
         const lostForMs = now() - this.#unreachableSinceMs;
         if (lostForMs >= this.#options.hostLostAfterMs) {
           await this.#lost(`not reachable for ${Math.round(lostForMs / 1000)} s: ${result.reason}`, true);

@@ -1,3 +1,5 @@
+import type { Logger } from "pino";
+import type { ClientCredentials } from "../client/client-credentials.ts";
 import type { HostBackoff } from "../hosts/host-breaker.ts";
 import { HostConnection } from "../hosts/host-connection.ts";
 import { RemoteSource } from "../hosts/remote-source.ts";
@@ -13,6 +15,10 @@ export interface PeerLinkOptions {
   readonly serverId: string;
   /** How long a server that does not answer is left alone. */
   readonly backoff: HostBackoff;
+  /** With what this server proves who it is. Default: with nothing. */
+  readonly credentials?: ClientCredentials;
+  /** Told when that is not accepted. Default: nobody. */
+  readonly log?: Logger;
 }
 
 /**

@@ -74,6 +74,10 @@ function callErrorToConnect(error: CallError, isRepeatable: boolean): ConnectErr
   // google.rpc.Code and Connect's Code are the same numbers.
   const result = new ConnectError(message, error.code as number as Code);
   result.details.push({ desc: ErrorInfoSchema, value: { domain: errorDomain, reason: error.reason } });
+  if (error.reason === "UNAUTHENTICATED") {
+    // RFC 9110, section 11.6.1: with status 401, which Connect and browsers see.
+    result.metadata.set("www-authenticate", "Bearer");
+  }
   if (violations) {
     result.details.push({ desc: BadRequestSchema, value: { fieldViolations: violations.map((one) => ({ ...one })) } });
   }

@@ -1,39 +1,25 @@
-import { createRegistry, type DescFile } from "@bufbuild/protobuf";
-import {
-  file_google_protobuf_empty,
-  file_google_protobuf_struct,
-  file_google_protobuf_wrappers,
-} from "@bufbuild/protobuf/wkt";
-import { type ConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import { createContextValues, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
-import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
-import { ServerReflection as ServerReflectionV1 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
-import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { Health } from "../../gen/health/v1/health_pb.ts";
-import { file_longhaul_v1_metrics } from "../../gen/longhaul/v1/metrics_pb.ts";
-import { file_longhaul_v1_operation } from "../../gen/longhaul/v1/operation_pb.ts";
-import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import type { AccessControl } from "../access/access-control.ts";
+import { createOperationsFor } from "../access/operations-for.ts";
 import { peerOf } from "../listener/peer.ts";
 import type { RequestHandler } from "../listener/request-handler.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
+import { createAccessInterceptor } from "./access-interceptor.ts";
 import type { CallRecorder } from "./call-recorder.ts";
-import { createDescriptorIndex } from "./descriptor-index.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
-import { createHealthHandlers } from "./health-handlers.ts";
 import type { HealthState } from "./health-state.ts";
-import { createLongrunningHandlers } from "./longrunning/longrunning-handlers.ts";
 import { createNodeAdapter } from "./node-adapter.ts";
-import { OpenStreams } from "./open-streams.ts";
-import { createOperationsHandlers } from "./operations-handlers.ts";
 import { peerKey } from "./peer-key.ts";
 import { createRateLimitInterceptor } from "./rate-limit-interceptor.ts";
-import { createReflectionHandlers } from "./reflection-handlers.ts";
+import { anyTypes, createRoutes } from "./routes.ts";
 import { createSightInterceptor } from "./sight-interceptor.ts";
 
 /** What the edge is made of. */
 export interface EdgeParts {
   readonly operations: OperationsService;
+  /** Who may do what. Undefined: everybody may do everything. */
+  readonly accessControl: AccessControl | undefined;
   /** This server's name in the way a call has come. */
   readonly serverId: string;
   readonly health: HealthState;
@@ -59,81 +45,36 @@ export interface EdgeOptions {
   readonly reflection: boolean;
 }
 
-/** Streams of health watches and of reflection that may be open at a time. */
-const maximumStreams = 1_000;
-
-/** Types that travel in a google.protobuf.Any and so must be known for JSON. */
-const anyTypeFiles: readonly DescFile[] = [
-  file_google_rpc_error_details,
-  file_google_protobuf_empty,
-  file_google_protobuf_struct,
-  file_google_protobuf_wrappers,
-  file_longhaul_v1_metrics,
-  file_longhaul_v1_operation,
-];
-const anyTypes = createRegistry(...anyTypeFiles);
-
 /** What every call goes through; the first one is the outermost. */
 export function createEdgeInterceptors({
+  accessControl,
   serverId,
   log,
   recorder,
   options,
-}: Pick<EdgeParts, "serverId" | "log" | "recorder" | "options">): Interceptor[] {
-  const interceptors = [createSightInterceptor(recorder), createEdgeInterceptor(serverId, options.maxHops, log)];
-  if (options.rateLimitPerSecond > 0) {
-    interceptors.push(
-      createRateLimitInterceptor({ perSecond: options.rateLimitPerSecond, burst: options.rateLimitBurst }),
-    );
-  }
-  return interceptors;
+}: Pick<EdgeParts, "accessControl" | "serverId" | "log" | "recorder" | "options">): Interceptor[] {
+  const { maxHops, rateLimitPerSecond: perSecond, rateLimitBurst: burst } = options;
+  return [
+    createSightInterceptor(recorder),
+    createEdgeInterceptor(serverId, maxHops, log),
+    ...(accessControl ? [createAccessInterceptor(accessControl)] : []),
+    ...(perSecond > 0 ? [createRateLimitInterceptor({ perSecond, burst })] : []),
+  ];
 }
 
-/** Answers every call that reaches the port: which services there are, and what each call goes through. */
+/** Answers every call that reaches the port. */
 export function createEdge(parts: EdgeParts): RequestHandler {
-  const { operations, health, stopping, log, options } = parts;
-  const interceptors = createEdgeInterceptors(parts);
+  const { operations, accessControl, log, recorder, options } = parts;
+  const operationsFor = createOperationsFor(operations, accessControl !== undefined);
   return createNodeAdapter({
     log,
-    onRefused: parts.recorder.refused,
-    routes: (router) => {
-      router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));
-      router.service(Operations, createLongrunningHandlers(operations));
-      addStandardServices(router, health, new OpenStreams(stopping, maximumStreams), options.reflection);
-    },
-    interceptors,
+    onRefused: recorder.refused,
+    routes: createRoutes({ ...parts, ...options, operationsFor }),
+    interceptors: createEdgeInterceptors(parts),
     contextValues: (request) => createContextValues().set(peerKey, peerOf(request)),
     readMaxBytes: options.maxMessageBytes,
     writeMaxBytes: options.maxMessageBytes,
     // An unknown field is a misspelt one: a filter without its condition would match everything.
     jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
   });
-}
-
-/** Adds what tells of the server itself. It tells of every service of the router, also of those that are added later. */
-function addStandardServices(
-  router: ConnectRouter,
-  health: HealthState,
-  streams: OpenStreams,
-  hasReflection: boolean,
-): void {
-  const services = lazily(() => new Set(router.handlers.map(({ service }) => service)));
-  const serviceNames = lazily(() => new Set([...services()].map(({ typeName }) => typeName)));
-  router.service(Health, createHealthHandlers(health, streams, serviceNames));
-  if (hasReflection) {
-    const reflected = lazily(() => ({
-      serviceNames: serviceNames(),
-      index: createDescriptorIndex([...[...services()].map(({ file }) => file), ...anyTypeFiles]),
-    }));
-    router.service(ServerReflectionV1, createReflectionHandlers(reflected, streams));
-    router.service(ServerReflectionV1Alpha, createReflectionHandlers(reflected, streams));
-  }
-}
-
-function lazily<T extends object>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
 }

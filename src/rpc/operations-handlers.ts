@@ -8,11 +8,13 @@ import {
   OperationFilterSchema,
   type OperationsService as OperationsServiceDesc,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import type { OperationsFor } from "../access/operations-for.ts";
+import type { OperationsView } from "../access/scoped-operations.ts";
 import { CallError, invalidField } from "../operations/errors.ts";
 import { hasEnded } from "../operations/operation-snapshot.ts";
 import type { OperationCount } from "../operations/operation-store.ts";
-import type { OperationsService } from "../operations/operations-service.ts";
 import { clampCount, cursorNumber, durationOr } from "../operations/request-checks.ts";
+import { callerKey } from "./caller.ts";
 import { originKey } from "./read-origin.ts";
 import { waitTimeMs } from "./wait-time.ts";
 
@@ -20,9 +22,9 @@ import { waitTimeMs } from "./wait-time.ts";
 const minimumPollMs = 250;
 const maximumBatch = 1_000;
 
-/** The RPCs of longhaul.v1.OperationsService on top of the registry. */
+/** The RPCs of longhaul.v1.OperationsService on top of the registry, as far as each caller may see it. */
 export function createOperationsHandlers(
-  operations: OperationsService,
+  operationsFor: OperationsFor,
   cacheTtlMs: number,
 ): ServiceImpl<typeof OperationsServiceDesc> {
   const pollMs = Math.max(cacheTtlMs, minimumPollMs);
@@ -33,10 +35,11 @@ export function createOperationsHandlers(
     ...(info.freshness && { freshness: info.freshness }),
     ...pollAfter(info, ms),
   });
+  const viewOf = ({ values }: HandlerContext): OperationsView => operationsFor(values.get(callerKey).access);
   /** The operations a call may be answered for: between servers of one store, those that the one it is meant for owns. */
   const answerable = async (operationIds: readonly string[], context: HandlerContext): Promise<readonly string[]> => {
     const { owner } = context.values.get(originKey);
-    return owner === undefined ? operationIds : operations.ownedOf(operationIds, owner);
+    return owner === undefined ? operationIds : viewOf(context).ownedOf(operationIds, owner);
   };
   const refuseUnowned = async (operationId: string, context: HandlerContext): Promise<void> => {
     if ((await answerable([operationId], context)).length === 0) {
@@ -45,13 +48,13 @@ export function createOperationsHandlers(
   };
   return {
     async createOperation(request, context) {
-      const operation = await operations.createOperation(request, { origin: context.values.get(originKey) });
+      const operation = await viewOf(context).createOperation(request, { origin: context.values.get(originKey) });
       return { operation, ...pollAfter(operation) };
     },
     async getOperation({ operationId, maxStaleness, knownRevision }, context) {
       await refuseUnowned(operationId, context);
       const maxStalenessMs = durationOr(maxStaleness, "max_staleness", undefined);
-      return unlessKnown(await operations.getOperation(operationId, maxStalenessMs, knownRevision), knownRevision);
+      return unlessKnown(await viewOf(context).getOperation(operationId, maxStalenessMs, knownRevision), knownRevision);
     },
     async batchGetOperations({ operations: asked, maxStaleness }, context) {
       if (asked.length === 0 || asked.length > maximumBatch) {
@@ -62,7 +65,11 @@ export function createOperationsHandlers(
         asked.map(({ operationId }) => operationId),
         context,
       );
-      const found = await operations.getOperations(ids, durationOr(maxStaleness, "max_staleness", undefined), known);
+      const found = await viewOf(context).getOperations(
+        ids,
+        durationOr(maxStaleness, "max_staleness", undefined),
+        known,
+      );
       const changed: OperationInfo[] = [];
       const notFound: string[] = [];
       let observedAt: Timestamp | undefined;
@@ -81,7 +88,7 @@ export function createOperationsHandlers(
     },
     async waitOperation({ operationId, knownRevision, untilDone, timeout }, context) {
       await refuseUnowned(operationId, context);
-      const info = await operations.waitOperation(operationId, {
+      const info = await viewOf(context).waitOperation(operationId, {
         knownRevision,
         untilDone,
         timeoutMs: waitTimeMs(timeout, context),
@@ -90,35 +97,35 @@ export function createOperationsHandlers(
       // The wait itself has been the pause.
       return unlessKnown(info, knownRevision, minimumPollMs);
     },
-    async listOperations({ filter, pageSize, pageToken }) {
+    async listOperations({ filter, pageSize, pageToken }, context) {
       const size = clampCount(pageSize, "page_size", 50, 1_000);
-      return operations.listOperations(filter ?? create(OperationFilterSchema), size, pageToken);
+      return viewOf(context).listOperations(filter ?? create(OperationFilterSchema), size, pageToken);
     },
-    async countOperations({ filter }) {
-      return countsMessage(await operations.countOperations(filter ?? create(OperationFilterSchema)));
+    async countOperations({ filter }, context) {
+      return countsMessage(await viewOf(context).countOperations(filter ?? create(OperationFilterSchema)));
     },
     async cancelOperation({ operationId, reason, force }, context) {
       await refuseUnowned(operationId, context);
-      return { operation: await operations.cancelOperation(operationId, reason, { force }) };
+      return { operation: await viewOf(context).cancelOperation(operationId, reason, { force }) };
     },
-    async cancelOperations({ filter, reason }) {
+    async cancelOperations({ filter, reason }, context) {
       if (!filter || Object.values(filter).every(isUnset)) {
         throw invalidField("filter", "has no condition; to cancel everything, name the statuses PENDING and RUNNING");
       }
-      const operationIds = await operations.cancelOperations(filter, reason);
+      const operationIds = await viewOf(context).cancelOperations(filter, reason);
       return { operationIds, cancelledCount: operationIds.length };
     },
     async retryOperation({ operationId, requestId }, context) {
-      const operation = await operations.retryOperation(operationId, requestId, context.values.get(originKey));
+      const operation = await viewOf(context).retryOperation(operationId, requestId, context.values.get(originKey));
       return { operation, ...pollAfter(operation) };
     },
-    async deleteOperation({ operationId }) {
-      await operations.deleteOperation(operationId);
+    async deleteOperation({ operationId }, context) {
+      await viewOf(context).deleteOperation(operationId);
       return {};
     },
     async getMetrics({ operationId, cursor, maxRecords, latest }, context) {
       await refuseUnowned(operationId, context);
-      const page = await operations.getMetrics(operationId, {
+      const page = await viewOf(context).getMetrics(operationId, {
         cursor: cursorNumber(cursor),
         maxRecords: clampCount(maxRecords, "max_records", 1_000, 10_000),
         latest,

@@ -339,7 +339,7 @@ describe("a start that cannot succeed", () => {
   });
 
   test("for an address that is not this machine's", async () => {
-    await expectNoStart({ listenHost: "192.0.2.1" }, () => /^cannot listen on 192\.0\.2\.1:0: /);
+    await expectNoStart({ listenHost: "192.0.2.1", insecure: true }, () => /^cannot listen on 192\.0\.2\.1:0: /);
   });
 
   test("for a data directory that cannot be made", async () => {

@@ -1,10 +1,12 @@
 import { create } from "@bufbuild/protobuf";
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { Operations } from "../../../gen/google/longrunning/operations_pb.ts";
 import type { OperationInfo } from "../../../gen/longhaul/v1/operation_pb.ts";
 import { OperationFilterSchema } from "../../../gen/longhaul/v1/operations_service_pb.ts";
-import type { OperationsService } from "../../operations/operations-service.ts";
+import type { OperationsFor } from "../../access/operations-for.ts";
+import type { OperationsView } from "../../access/scoped-operations.ts";
 import { clampCount } from "../../operations/request-checks.ts";
+import { callerKey } from "../caller.ts";
 import { waitTimeMs } from "../wait-time.ts";
 import { conditionFromFilter } from "./compile-filter.ts";
 import { operationFromInfo } from "./operation-message.ts";
@@ -20,16 +22,17 @@ const cancelReason = "cancelled through google.longrunning";
  * ListOperations takes AIP-160 filters. It lists operations whose host or owner could not be asked as they were last
  * seen; with return_partial_success it leaves them out and names them in `unreachable` instead.
  */
-export function createLongrunningHandlers(operations: OperationsService): ServiceImpl<typeof Operations> {
+export function createLongrunningHandlers(operationsFor: OperationsFor): ServiceImpl<typeof Operations> {
+  const viewOf = ({ values }: HandlerContext): OperationsView => operationsFor(values.get(callerKey).access);
   return {
-    async getOperation({ name }) {
-      return operationFromInfo(await operations.getOperation(idFromName(name)));
+    async getOperation({ name }, context) {
+      return operationFromInfo(await viewOf(context).getOperation(idFromName(name)));
     },
-    async listOperations({ name, filter, pageSize, pageToken, returnPartialSuccess }) {
+    async listOperations({ name, filter, pageSize, pageToken, returnPartialSuccess }, context) {
       checkCollection(name);
       const size = clampCount(pageSize, "page_size", 50, 1_000);
       const condition = conditionFromFilter(filter);
-      const page = await operations.listOperations(create(OperationFilterSchema), size, pageToken, condition);
+      const page = await viewOf(context).listOperations(create(OperationFilterSchema), size, pageToken, condition);
       const isLeftOut = (info: OperationInfo) => returnPartialSuccess && info.freshness?.stale === true;
       return {
         operations: page.operations.filter((info) => !isLeftOut(info)).map(operationFromInfo),
@@ -37,16 +40,16 @@ export function createLongrunningHandlers(operations: OperationsService): Servic
         nextPageToken: page.nextPageToken,
       };
     },
-    async cancelOperation({ name }) {
-      await operations.cancelOperation(idFromName(name), cancelReason);
+    async cancelOperation({ name }, context) {
+      await viewOf(context).cancelOperation(idFromName(name), cancelReason);
       return {};
     },
-    async deleteOperation({ name }) {
-      await operations.deleteOperation(idFromName(name));
+    async deleteOperation({ name }, context) {
+      await viewOf(context).deleteOperation(idFromName(name));
       return {};
     },
     async waitOperation({ name, timeout }, context) {
-      const info = await operations.waitOperation(idFromName(name), {
+      const info = await viewOf(context).waitOperation(idFromName(name), {
         knownRevision: 0n,
         untilDone: true,
         timeoutMs: waitTimeMs(timeout, context),
