@@ -10,16 +10,18 @@ await testClient("buf curl", {
   needs: [["buf", "--version"]],
   build: async () => {
     const schema = await descriptorSet(await workFolder("buf-curl"));
-    return (protocol, { address }) => {
+    return (protocol, { address, secure }) => {
       const call: CommandCall = async (method, request, timeoutMs) => {
         const given = ["curl", "--schema", schema, "--protocol", protocol, "-d", JSON.stringify(request)];
-        if (protocol === "grpc") {
+        if (secure) {
+          given.push("--cacert", secure.caFile, "-H", `authorization: Bearer ${secure.token}`);
+        } else if (protocol === "grpc") {
           given.push("--http2-prior-knowledge");
         }
         if (timeoutMs !== undefined) {
           given.push("--timeout", `${timeoutMs}ms`);
         }
-        const program = run("buf", [...given, `http://${address}/${service}/${method}`]);
+        const program = run("buf", [...given, `${secure ? "https" : "http"}://${address}/${service}/${method}`]);
         try {
           return { message: JSON.parse(await program) };
         } catch (error) {

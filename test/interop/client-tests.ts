@@ -1,14 +1,7 @@
 import { beforeAll, describe, test } from "vitest";
-import { startServerProcess } from "../support/server-process.ts";
-import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { missing } from "./programs.ts";
 import { type ClientHabits, expectSteps, readSteps, type SeenSteps } from "./steps.ts";
-
-/** The server to call. */
-export interface Target {
-  /** host:port */
-  readonly address: string;
-}
+import { plaintextTarget, secureTarget, type Target } from "./targets.ts";
 
 /** A client that nobody here wrote the library of. */
 export interface ForeignClient extends ClientHabits {
@@ -32,8 +25,10 @@ export async function testClient(name: string, client: ForeignClient): Promise<v
       takeSteps = await client.build();
     });
     test.each(client.protocols)("%s, plaintext", async (protocol) => {
-      const { port } = await startServerProcess(await temporaryDirectory());
-      expectSteps(await takeSteps(protocol, { address: `127.0.0.1:${port}` }), client);
+      expectSteps(await takeSteps(protocol, await plaintextTarget()), client);
+    });
+    test.each(client.protocols)("%s, TLS and a token", async (protocol) => {
+      expectSteps(await takeSteps(protocol, await secureTarget()), client);
     });
   });
 }
@@ -41,7 +36,8 @@ export async function testClient(name: string, client: ForeignClient): Promise<v
 /** The steps of a program that takes the target as options and prints what it saw. */
 export async function printedSteps(
   program: (options: readonly string[]) => Promise<string>,
-  { address }: Target,
+  { address, secure }: Target,
 ): Promise<SeenSteps> {
-  return readSteps(await program(["--address", address]));
+  const options = secure ? ["--ca", secure.caFile, "--token", secure.token] : [];
+  return readSteps(await program(["--address", address, ...options]));
 }

@@ -112,7 +112,7 @@ async function deadline(answered: Answered, call: CommandCall, operationId: stri
   let answeredBefore = false;
   // Two waits, because the operation may only now have begun to run.
   for (let waits = 0; waits < 2 && !answeredBefore; waits++) {
-    const answer = await answered("WaitOperation", { operationId, knownRevision }, 1_500);
+    const answer = await answered("WaitOperation", { operationId, knownRevision }, 5_000);
     answeredBefore = answer.notModified === true;
     knownRevision = answer.operation?.revision;
   }

@@ -12,9 +12,12 @@ await testClient("grpcurl", {
   build: async () => {
     const schema = await descriptorSet(await workFolder("grpcurl"));
     const program = await goProgram("github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4");
-    return (_, { address }) => {
+    return (_, { address, secure }) => {
+      const security = secure
+        ? ["-cacert", secure.caFile, "-rpc-header", `authorization: Bearer ${secure.token}`]
+        : ["-plaintext"];
       const call: CommandCall = async (method, request, timeoutMs) => {
-        const given = ["-plaintext", "-protoset", schema, "-format-error", "-d", JSON.stringify(request)];
+        const given = [...security, "-protoset", schema, "-format-error", "-d", JSON.stringify(request)];
         if (timeoutMs !== undefined) {
           given.push("-max-time", String(timeoutMs / 1_000));
         }

@@ -149,7 +149,7 @@ func deadline(api operations) facts {
 	id := begin(api, map[string]any{"hold": true}, nil)
 	current, err := api.get(background, &pb.GetOperationRequest{OperationId: id})
 	check(err)
-	inTime, done := context.WithTimeout(background, time.Second)
+	inTime, done := context.WithTimeout(background, 5*time.Second)
 	defer done()
 	// Two waits, because the operation may only now have begun to run.
 	known, early := current.Operation.Revision, false

@@ -140,7 +140,7 @@ pub async fn deadline(api: &mut Operations) -> Result<Value, Status> {
             known_revision,
             ..Default::default()
         });
-        request.set_timeout(Duration::from_millis(500));
+        request.set_timeout(Duration::from_secs(5));
         let answer = api.wait_operation(request).await?.into_inner();
         answered_before = answer.not_modified;
         if answered_before {

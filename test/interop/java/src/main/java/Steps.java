@@ -120,7 +120,7 @@ final class Steps {
     var wait = WaitOperationRequest.newBuilder()
         .setOperationId(operationId)
         .setKnownRevision(api.getOperation(get).getOperation().getRevision());
-    var inTime = api.withDeadlineAfter(1, TimeUnit.SECONDS);
+    var inTime = api.withDeadlineAfter(5, TimeUnit.SECONDS);
     var answer = inTime.waitOperation(wait.build());
     if (!answer.getNotModified()) {
       // It has only now begun to run.
