@@ -71,7 +71,8 @@ export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAd
     }
     let call: UniversalServerRequest;
     try {
-      call = universalRequestFromNodeRequest(request, response, undefined, options.contextValues?.(request));
+      const contextValues = options.contextValues?.(request);
+      call = { ...universalRequestFromNodeRequest(request, response, undefined, contextValues), body: bodyOf(request) };
     } catch {
       return refuse(request, response, 400, new CallError("INVALID_MESSAGE", "the request names no valid authority"));
     }
@@ -87,6 +88,18 @@ export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAd
       }
     });
   };
+}
+
+/**
+ * The body of a request. Who leaves it half read, because it is too large, must not end an HTTP/1.1 connection on which
+ * the client sends its next call already; so the rest is read, and nobody gets it.
+ */
+async function* bodyOf(request: AnyRequest): AsyncGenerator<Uint8Array> {
+  try {
+    yield* request.iterator({ destroyOnReturn: false });
+  } finally {
+    request.resume();
+  }
 }
 
 function pathOf(request: AnyRequest): string {

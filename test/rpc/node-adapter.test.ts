@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import * as http from "node:http";
+import { text } from "node:stream/consumers";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { pino } from "pino";
 import { expect, onTestFinished, test } from "vitest";
@@ -10,6 +13,8 @@ import { createNodeAdapter } from "../../src/rpc/node-adapter.ts";
 import { listenerLimits } from "../support/listener-limits.ts";
 import { frame, rawConnectCall, rawGrpcCall, rawGrpcWebCall } from "../support/raw-rpc.ts";
 
+/** Largest message of the adapter. */
+const readMaxBytes = 64 * 1024;
 const path = "/longhaul.v1.OperationsService/GetOperation";
 
 /** An adapter on a port, and what it tells of refused calls. */
@@ -17,6 +22,7 @@ async function adapter() {
   const told: RefusedCall[] = [];
   const handler = createNodeAdapter({
     log: pino({ level: "silent" }),
+    readMaxBytes,
     onRefused: (call) => told.push(call),
     interceptors: [
       (next) => (request) => next(request).catch((error: unknown) => Promise.reject(connectErrorFrom(error))),
@@ -62,4 +68,22 @@ test("calls that an interceptor has seen are passed on as they are, and not told
   expect(await rawConnectCall(url, { path })).toMatchObject({ ...notFound, code: "not_found" });
   expect(await rawConnectCall(url, { path, body: '{"operationId":"op_a"}' })).toMatchObject({ httpStatus: 200 });
   expect(refused()).toEqual([]);
+});
+
+test("a connection outlives a request that was too large to be read to its end", async () => {
+  const { url } = await adapter();
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  onTestFinished(() => agent.destroy());
+  const post = async (body: Uint8Array) => {
+    const headers = { "content-type": "application/grpc-web+proto" };
+    const request = http.request(`${url}${path}`, { method: "POST", agent, headers });
+    request.end(body);
+    const [response] = (await once(request, "response")) as [http.IncomingMessage];
+    return { reused: request.reusedSocket, text: await text(response) };
+  };
+  const tooLarge = await post(frame(new Uint8Array(readMaxBytes + 64 * 1024)));
+  expect(tooLarge.text).toContain("grpc-status: 8");
+  const next = await post(frame(new Uint8Array([0x0a, 1, 0x61])));
+  expect(next.text).toContain("grpc-status: 0");
+  expect(next.reused).toBe(true);
 });
