@@ -90,6 +90,11 @@ test("no statement goes through a whole table, and pages come in the order of an
     queries.length = 0;
     await store.list(filter(), after, 50, condition);
     expect(planOf(queries.at(-1) as CompiledQuery)[0], queries.at(-1)?.sql).toMatch(search);
+    expect(queries.length).toBeLessThanOrEqual(2);
+    for (const query of queries) {
+      // Where a span ends is found likewise.
+      expect(planOf(query).filter((step) => /^SCAN|TEMP B-TREE/.test(step) && query !== queries.at(-1))).toEqual([]);
+    }
   }
   queries.length = 0;
   await store.list(filter(), after, 50, allOf([isNotCompleted, anyOf([isTeams, isTraining])]));

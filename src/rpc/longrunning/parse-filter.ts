@@ -32,7 +32,7 @@ export interface FilterText extends Pick<Token, "text" | "wildcards" | "position
 
 /** How deep parentheses may be nested, and how many fields and values a filter may name. */
 const maximumDepth = 32;
-const maximumMembers = 256;
+const maximumMembers = 128;
 const keywords: readonly string[] = ["AND", "OR", "NOT"];
 const comparators: ReadonlySet<Token["kind"]> = new Set<Comparator>(["=", "!=", "<", "<=", ">", ">=", ":"]);
 
