@@ -100,8 +100,8 @@ describe("what is no filter is refused at its position:", () => {
     ['a = "b', "at character 5: the string is not closed"],
     ['a = "b\\', "at character 5: the string is not closed"],
     ['a = "b\\n"', "at character 7: unknown escape \\n; there are \\\\, \\\", \\' and \\*"],
-    ["regex(m.key, '^.*prod.*$')", "at character 1: regex(…) is a function, and there are none"],
-    ["a = math.mem('30mb')", "at character 5: math.mem(…) is a function, and there are none"],
+    ["regex(m.key, '^.*prod.*$')", 'at character 1: "regex" is called as a function, and there are none'],
+    ["a = math.mem('30mb')", 'at character 5: "math.mem" is called as a function, and there are none'],
   ])("%j", (filter, message) => {
     expect(() => parseFilter(filter)).toThrow(
       expect.objectContaining({
@@ -110,6 +110,15 @@ describe("what is no filter is refused at its position:", () => {
         details: { violations: [{ field: "filter", description: message }] },
       }),
     );
+  });
+
+  test("in few words, for they travel in headers", () => {
+    const long = "x".repeat(4_000);
+    for (const filter of [`${long}()`, `a=b"${long}"`, `(a)${long}`, `a=(b OR ${long}(c))`]) {
+      expect(() => parseFilter(filter)).toThrow(
+        expect.objectContaining({ message: expect.stringMatching(/^.{10,250}$/) }),
+      );
+    }
   });
 
   test("one that is too long, too deep or has too many parts", () => {
