@@ -84,7 +84,7 @@ export function createOperationsHandlers(
       const info = await operations.waitOperation(operationId, {
         knownRevision,
         untilDone,
-        timeoutMs: waitTimeMs(timeout, context),
+        timeoutMs: waitTimeMs(durationOr(timeout, "timeout", undefined), context),
         signal: context.signal,
       });
       // The wait itself has been the pause.
