@@ -91,7 +91,7 @@ export function createOperationsHandlers(
       const info = await viewOf(context).waitOperation(operationId, {
         knownRevision,
         untilDone,
-        timeoutMs: waitTimeMs(timeout, context),
+        timeoutMs: waitTimeMs(durationOr(timeout, "timeout", undefined), context),
         signal: context.signal,
       });
       // The wait itself has been the pause.

@@ -1,6 +1,4 @@
-import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext } from "@connectrpc/connect";
-import { durationOr } from "../operations/request-checks.ts";
 
 /** The longest wait, in milliseconds: below the idle timeout of 60 s that proxies commonly have. */
 const longestWaitMs = 55_000;
@@ -9,10 +7,9 @@ const defaultWaitMs = 30_000;
 const answerShare = 0.05;
 const answerMinimumMs = 20;
 
-/** How long a call that waits may wait, in milliseconds: as asked, but at most 55 s and within its deadline. */
-export function waitTimeMs(timeout: Duration | undefined, context: HandlerContext): number {
-  const wantedMs = Math.min(durationOr(timeout, "timeout", defaultWaitMs), longestWaitMs);
-  return Math.min(wantedMs, timeLeftMs(context));
+/** How long a call that waits may wait, in milliseconds: as asked (default 30 s), at most 55 s, within its deadline. */
+export function waitTimeMs(askedMs: number | undefined, context: HandlerContext): number {
+  return Math.min(askedMs ?? defaultWaitMs, longestWaitMs, timeLeftMs(context));
 }
 
 /** How long the caller will wait for an answer, less the time it needs to get back. */

@@ -42,7 +42,7 @@ export function conditionExpression(eb: OperationExpressions, condition: Operati
   }
 }
 
-/** Whether the operation has the label, with one of the values when they are given. */
+/** Whether the operation has the label, with a value that passes the test when there is one. */
 export function hasLabel(eb: OperationExpressions, key: string, test?: TextTest): Expression<SqlBool> {
   const labels = eb
     .selectFrom("operation_labels as other")

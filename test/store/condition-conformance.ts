@@ -75,6 +75,45 @@ export function describeConditions(open: OpenStore): void {
       );
     });
 
+    storeTest(open, "finds what is rare among many, in lists, pages and counts", async ({ store }) => {
+      // More than are looked at first; one that matches is the last of them.
+      const many = Array.from({ length: 450 }, (_, index) =>
+        operation(`op_${String(index).padStart(4, "0")}`, {
+          operationType: index % 2 === 0 ? "training" : "tuning",
+          status: index % 3 === 0 ? COMPLETED : RUNNING,
+          // Several have the same time.
+          createdAt: at(Math.floor(index / 3)),
+          labels: { team: "ml", ...(index % 29 === 18 && { rare: "yes" }) },
+        }),
+      );
+      for (let from = 0; from < many.length; from += 50) {
+        await Promise.all(many.slice(from, from + 50).map((one) => store.create(one)));
+      }
+      const rare: OperationCondition = { kind: "set", field: { label: "rare" } };
+      for (const of of [
+        {},
+        { operationTypes: ["training", "tuning"] },
+        { operationTypes: ["tuning"] },
+        { statuses: [RUNNING] },
+        { statuses: [RUNNING, COMPLETED] },
+        { labels: { team: "ml" } },
+      ]) {
+        const wanted = many
+          .filter(({ info }) => conditionHolds(rare, info))
+          .filter(({ info }) => of.operationTypes?.includes(info.operationType) ?? true)
+          .filter(({ info }) => of.statuses?.includes(info.status as never) ?? true)
+          .map(({ info }) => info.operationId)
+          .reverse();
+        expect(wanted.length).toBeGreaterThan(4);
+        for (const pageSize of [4, 100]) {
+          expect(await allPages(store, of, rare, pageSize)).toEqual(wanted);
+        }
+        const counts = await store.count(filter(of), rare);
+        expect(counts.reduce((sum, { count }) => sum + count, 0)).toBe(wanted.length);
+        expect(new Set(counts.map((one) => `${one.status} ${one.operationType}`)).size).toBe(counts.length);
+      }
+    });
+
     storeTest(open, "that is not set does not hold, and so its opposite does", async ({ store }) => {
       await fill(store);
       const cases: [OperationCondition, string][] = [

@@ -11,7 +11,7 @@ import type { StoreTables } from "../../src/store/schema.ts";
 import { isSqliteFault, sqliteTroubleOf } from "../../src/store/sqlite-error.ts";
 import { sqliteTarget } from "../../src/store/sqlite-store.ts";
 import { runEveryStatement } from "./every-statement.ts";
-import { at, epochMs, filter } from "./store-fixture.ts";
+import { at, epochMs, filter, operation } from "./store-fixture.ts";
 
 const { PENDING, RUNNING, COMPLETED } = OperationStatus;
 
@@ -90,6 +90,11 @@ test("no statement goes through a whole table, and pages come in the order of an
     queries.length = 0;
     await store.list(filter(), after, 50, condition);
     expect(planOf(queries.at(-1) as CompiledQuery)[0], queries.at(-1)?.sql).toMatch(search);
+    expect(queries.length).toBeLessThanOrEqual(2);
+    for (const query of queries) {
+      // Where a span ends is found likewise.
+      expect(planOf(query).filter((step) => /^SCAN|TEMP B-TREE/.test(step) && query !== queries.at(-1))).toEqual([]);
+    }
   }
   queries.length = 0;
   await store.list(filter(), after, 50, allOf([isNotCompleted, anyOf([isTeams, isTraining])]));
@@ -115,5 +120,11 @@ test("no statement goes through a whole table, and pages come in the order of an
   queries.length = 0;
   await store.list(filter({ operationTypes: ["training", "data_load"] }), undefined, 50);
   expect(planOf(queries.at(-1) as CompiledQuery)[0]).toMatch(/^SEARCH operations USING INDEX operations_by_type/);
+
+  // What is tested row by row is tested in spans, which begin small; calls go on between their statements.
+  await Promise.all(Array.from({ length: 250 }, (_, index) => store.create(operation(`op_many_${index}`))));
+  queries.length = 0;
+  expect(await store.list(filter(), undefined, 50, hasEnded)).toEqual([]);
+  expect(queries).toHaveLength(4);
   await store.close();
 });

@@ -1,12 +1,11 @@
 import { create } from "@bufbuild/protobuf";
-import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
 import type { Operations } from "../../../gen/google/longrunning/operations_pb.ts";
 import type { OperationInfo } from "../../../gen/longhaul/v1/operation_pb.ts";
 import { OperationFilterSchema } from "../../../gen/longhaul/v1/operations_service_pb.ts";
-import type { OperationsFor } from "../../access/operations-for.ts";
-import type { OperationsView } from "../../access/scoped-operations.ts";
-import { clampCount } from "../../operations/request-checks.ts";
-import { callerKey } from "../caller.ts";
+import { invalidField } from "../../operations/errors.ts";
+import type { RegistryView } from "../registry-view.ts";
 import { waitTimeMs } from "../wait-time.ts";
 import { conditionFromFilter } from "./compile-filter.ts";
 import { operationFromInfo } from "./operation-message.ts";
@@ -22,17 +21,20 @@ const cancelReason = "cancelled through google.longrunning";
  * ListOperations takes AIP-160 filters. It lists operations whose host or owner could not be asked as they were last
  * seen; with return_partial_success it leaves them out and names them in `unreachable` instead.
  */
-export function createLongrunningHandlers(operationsFor: OperationsFor): ServiceImpl<typeof Operations> {
-  const viewOf = ({ values }: HandlerContext): OperationsView => operationsFor(values.get(callerKey).access);
+export function createLongrunningHandlers(viewOf: RegistryView): ServiceImpl<typeof Operations> {
   return {
     async getOperation({ name }, context) {
       return operationFromInfo(await viewOf(context).getOperation(idFromName(name)));
     },
     async listOperations({ name, filter, pageSize, pageToken, returnPartialSuccess }, context) {
       checkCollection(name);
-      const size = clampCount(pageSize, "page_size", 50, 1_000);
       const condition = conditionFromFilter(filter);
-      const page = await viewOf(context).listOperations(create(OperationFilterSchema), size, pageToken, condition);
+      const page = await viewOf(context).listOperations(
+        create(OperationFilterSchema),
+        sizeOf(pageSize),
+        pageToken,
+        condition,
+      );
       const isLeftOut = (info: OperationInfo) => returnPartialSuccess && info.freshness?.stale === true;
       return {
         operations: page.operations.filter((info) => !isLeftOut(info)).map(operationFromInfo),
@@ -52,10 +54,26 @@ export function createLongrunningHandlers(operationsFor: OperationsFor): Service
       const info = await viewOf(context).waitOperation(idFromName(name), {
         knownRevision: 0n,
         untilDone: true,
-        timeoutMs: waitTimeMs(timeout, context),
+        timeoutMs: waitTimeMs(timeoutMsOf(timeout), context),
         signal: context.signal,
       });
       return operationFromInfo(info);
     },
   };
+}
+
+/** 0 is the default of 50, and more than 1000 is 1000, as in longhaul.v1. */
+function sizeOf(pageSize: number): number {
+  if (pageSize < 0) {
+    throw invalidField("page_size", `${pageSize} is negative; 0 means 50`);
+  }
+  return pageSize === 0 ? 50 : Math.min(pageSize, 1_000);
+}
+
+function timeoutMsOf(timeout: Duration | undefined): number | undefined {
+  const timeoutMs = timeout && durationMs(timeout);
+  if (timeoutMs !== undefined && timeoutMs < 0) {
+    throw invalidField("timeout", `${timeoutMs} ms is negative; 0 answers at once`);
+  }
+  return timeoutMs;
 }

@@ -1,8 +1,9 @@
 import { invalidField } from "../../operations/errors.ts";
-import { checkOperationId, quote } from "../../operations/operation-id.ts";
+import { quote } from "../../operations/operation-id.ts";
 
 /** The collection of all operations. */
-export const collection = "operations";
+const collection = "operations";
+const namePattern = /^operations\/(op_[a-z0-9_]{1,125})$/;
 
 /** The name of an operation in google.longrunning. */
 export function nameFromId(operationId: string): string {
@@ -11,15 +12,11 @@ export function nameFromId(operationId: string): string {
 
 /** The id in a name. Throws CallError INVALID_FIELD when it is none. */
 export function idFromName(name: string): string {
-  const prefix = nameFromId("");
-  if (!name.startsWith(prefix)) {
-    throw invalidField(
-      "name",
-      `${quote(name)} is not the name of an operation; they look like "${prefix}{operation_id}"`,
-    );
+  const [, operationId] = namePattern.exec(name) ?? [];
+  if (operationId === undefined) {
+    const example = nameFromId("op_training_20250120_093000_4k2m8x");
+    throw invalidField("name", `${quote(name)} is not the name of an operation; they look like "${example}"`);
   }
-  const operationId = name.slice(prefix.length);
-  checkOperationId(operationId, "name");
   return operationId;
 }
 

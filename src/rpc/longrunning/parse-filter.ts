@@ -1,4 +1,5 @@
 import type { CallError } from "../../operations/errors.ts";
+import { quote } from "../../operations/operation-id.ts";
 import { type Comparator, filterTokens, refusal, type Token } from "./filter-tokens.ts";
 
 /** What a filter says. */
@@ -32,7 +33,7 @@ export interface FilterText extends Pick<Token, "text" | "wildcards" | "position
 
 /** How deep parentheses may be nested, and how many fields and values a filter may name. */
 const maximumDepth = 32;
-const maximumMembers = 256;
+const maximumMembers = 128;
 const keywords: readonly string[] = ["AND", "OR", "NOT"];
 const comparators: ReadonlySet<Token["kind"]> = new Set<Comparator>(["=", "!=", "<", "<=", ">", ">=", ":"]);
 
@@ -153,7 +154,8 @@ class FilterParser {
       path.push(this.#text("a field"));
     }
     if (this.#token.kind === "(" && !this.#token.spaced) {
-      throw refusal(first.position, `${path.map(({ text }) => text).join(".")}(…) is a function, and there are none`);
+      const name = path.map(({ text }) => text).join(".");
+      throw refusal(first.position, `${quote(name)} is called as a function, and there are none`);
     }
     if (++this.#members > maximumMembers) {
       throw refusal(first.position, `too many fields and values; at most ${maximumMembers} are allowed`);
@@ -204,7 +206,7 @@ class FilterParser {
 
   #unexpected(expected: string, hint = ""): CallError {
     const { kind, text, position } = this.#token;
-    const found = kind === "end" ? "the end" : JSON.stringify(text);
+    const found = kind === "end" ? "the end" : quote(text);
     return refusal(position, `expected ${expected}, found ${found}${hint}`);
   }
 }

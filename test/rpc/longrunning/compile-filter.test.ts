@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
@@ -183,6 +185,18 @@ test("what an OperationFilter can say is found by its indexes", () => {
     labels: { team: "ml" },
     createdBefore: at("2026-01-20T00:00:00Z"),
   });
+});
+
+test("the README tells of every field", () => {
+  const names: string[] = [];
+  try {
+    conditionFromFilter("x");
+  } catch (error) {
+    names.push(...(/the fields are (.*) and labels/.exec(String(error))?.[1]?.split(", ") ?? []));
+  }
+  expect(names.length).toBeGreaterThan(5);
+  const readme = readFileSync(join(import.meta.dirname, "../../../README.md"), "utf8");
+  expect(names.filter((name) => !readme.includes(`\`${name}\``))).toEqual([]);
 });
 
 const pieces = fc.constantFrom(
