@@ -116,17 +116,18 @@ function parse(
     case "text":
       return typeof value === "string" ? value : refuse("a text");
     case "url":
-      return typeof value === "string" && isServerUrl(value) ? value : refuse("a URL like http://127.0.0.1:50051");
+      return typeof value === "string" && isServerUrl(value)
+        ? value
+        : refuse("a URL like http://127.0.0.1:50051", shownUrl(value));
     case "databaseUrl":
       // Not repeated in the message: it may hold a password.
       return typeof value === "string" && isDatabaseUrl(value)
         ? value
         : refuse(databaseUrlForm, "not a URL of that kind");
     case "jwksUrl":
-      // Not repeated in the message: it may hold a password.
-      return typeof value === "string" && isServerUrl(value) && !hasCredentials(value)
+      return typeof value === "string" && isServerUrl(value)
         ? value
-        : refuse("a URL like https://login.example/keys, without user and password", "not a URL of that kind");
+        : refuse("a URL like https://login.example/keys", shownUrl(value));
     case "jwtAlgorithms":
       return typeof value === "string" && value.split(",").every((one) => jwtAlgorithms.includes(one))
         ? value
@@ -173,14 +174,17 @@ function truth(value: unknown): boolean | undefined {
   return /^(true|1|yes)$/i.test(value) || (/^(false|0|no)$/i.test(value) ? false : undefined);
 }
 
+/** Without user and password: no call would carry them, and the URL of a host is shown to callers. */
 function isServerUrl(text: string): boolean {
   const url = URL.parse(text);
-  return url !== null && (url.protocol === "http:" || url.protocol === "https:") && url.hostname !== "";
+  return (
+    url !== null && /^https?:$/.test(url.protocol) && url.hostname !== "" && url.username === "" && url.password === ""
+  );
 }
 
-function hasCredentials(text: string): boolean {
-  const url = URL.parse(text);
-  return url !== null && (url.username !== "" || url.password !== "");
+/** A URL that was refused, for messages, unless it may hold a password. */
+function shownUrl(value: unknown): string {
+  return typeof value === "string" && value.includes("@") ? "a URL with user or password" : JSON.stringify(value);
 }
 
 function isDatabaseUrl(text: string): boolean {
@@ -226,7 +230,7 @@ function resolveRoutes(
     if (typeof url === "string" && isServerUrl(url)) {
       routes.set(operationType, url);
     } else {
-      problems.push(`key "routes.${operationType}" of the file is ${JSON.stringify(url)}; it must be a URL`);
+      problems.push(`key "routes.${operationType}" of the file is ${shownUrl(url)}; it must be a URL`);
     }
   }
   for (const [variable, value = ""] of Object.entries(env)) {
@@ -246,7 +250,7 @@ function resolveRoutes(
       if (isServerUrl(url)) {
         routes.set(operationType, url);
       } else {
-        const what = url === "" ? "is not set" : `is ${JSON.stringify(url)}`;
+        const what = url === "" ? "is not set" : `is ${shownUrl(url)}`;
         problems.push(`${urlVariable} ${what}; ${variable} needs a URL like http://localhost:5002`);
       }
     }

@@ -9,6 +9,7 @@ export { CancellationCoordinator } from "./cancellation/cancellation-coordinator
 export { CancellationController, CancellationError, CancellationToken } from "./cancellation/cancellation-token.ts";
 export { cancelAllOperations, resetGlobalCancellation } from "./cancellation/global-cancellation.ts";
 export { installInterruptHandler } from "./cancellation/interrupt.ts";
+export { type ClientCredentials, type CredentialFiles, createClientCredentials } from "./client/client-credentials.ts";
 export { createGrpcJsTransport, type GrpcTransport, type GrpcTransportOptions } from "./client/grpc-transport.ts";
 export { isDone, type MetricsPage, PollingClient, type PollingOptions } from "./client/polling-client.ts";
 export { type Config, ConfigError, type ConfigSources, resolveConfig } from "./config.ts";

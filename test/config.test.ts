@@ -84,6 +84,10 @@ describe("a value", () => {
     ["LONGHAUL_LOG_LEVEL", "verbose"],
     ["LONGHAUL_SERVER", "localhost:50051"],
     ["LONGHAUL_SERVER", "ftp://host"],
+    ["LONGHAUL_JWT_ALGORITHMS", "none"],
+    ["LONGHAUL_JWT_ALGORITHMS", "RS256,HS256"],
+    ["LONGHAUL_JWT_ALGORITHMS", "RS256,"],
+    ["LONGHAUL_INSECURE", "maybe"],
   ])("that does not fit is refused by its variable's name: %s=%s", (variable, value) => {
     const message = problem({ env: { [variable]: value } });
     expect(message).toContain(`${variable} is ${JSON.stringify(value)}; it must be`);
@@ -97,6 +101,7 @@ describe("a value", () => {
     ["LONGHAUL_SERVER", "https://registry.example", { server: "https://registry.example" }],
     ["LONGHAUL_DATABASE_URL", "postgres://u:p@host/db", { databaseUrl: "postgres://u:p@host/db" }],
     ["LONGHAUL_DATABASE_URL", "postgresql://host:5433/db?sslmode=require", {}],
+    ["LONGHAUL_JWT_ALGORITHMS", "EdDSA,ES256", { jwtAlgorithms: "EdDSA,ES256" }],
     ["LONGHAUL_ADVERTISE_URL", "http://10.0.0.7:50051", { advertiseUrl: "http://10.0.0.7:50051" }],
   ])("at the edge is taken: %s=%s", (variable, value, expected) => {
     expect(resolveConfig({ env: { [variable]: value } })).toMatchObject(expected);
@@ -176,6 +181,23 @@ describe("routes", () => {
     }
   });
 
+  test("and other URLs are refused with user or password, which are not repeated", async () => {
+    const url = "http://ada:hunter2@host:5002";
+    const file = await fileWith(JSON.stringify({ routes: { training: url } }));
+    const on = { USE_TRAINING_HOST_SERVICE: "true", TRAINING_HOST_SERVICE_URL: url };
+    for (const sources of [
+      { env: on },
+      { file },
+      { env: { LONGHAUL_SERVER: url } },
+      { env: { LONGHAUL_ADVERTISE_URL: url } },
+      { env: { LONGHAUL_JWKS_URL: url } },
+      { env: { LONGHAUL_SERVER: "ada:hunter2@host" } },
+    ]) {
+      expect(problem(sources)).toContain("a URL with user or password");
+      expect(problem(sources)).not.toContain("hunter2");
+    }
+  });
+
   test("come from the file too, and the environment's count more", async () => {
     const file = await fileWith(JSON.stringify({ routes: { training: "http://a:1", "lstm-training": "http://b:2" } }));
     const env = { USE_TRAINING_HOST_SERVICE: "1", TRAINING_HOST_SERVICE_URL: url };
@@ -198,8 +220,8 @@ describe("the description of a configuration", () => {
     const config = resolveConfig({
       env: {
         USE_TRAINING_HOST_SERVICE: "true",
-        TRAINING_HOST_SERVICE_URL: "http://lovelace:secret@host:5002",
-        LONGHAUL_DATABASE_URL: "postgres://lovelace:secret@db:5432/longhaul?password=secret&sslmode=require",
+        TRAINING_HOST_SERVICE_URL: "http://host:5002",
+        LONGHAUL_DATABASE_URL: "postgres://ada:secret@db:5432/longhaul?password=secret&sslmode=require",
       },
     });
     const text = describeConfig(config);

@@ -58,7 +58,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   const keys = keysOf(options);
   // By digest, so that no token stays in memory.
   const known = new LRUCache<string, KnownToken>({ max: knownTokens });
-  const spiffeIds = new WeakMap<X509Certificate, Principal | undefined>();
+  const spiffeIds = new WeakMap<X509Certificate, Principal>();
 
   const byToken = (token: string): Principal | Promise<Principal> => {
     const digest = digestOf(token);

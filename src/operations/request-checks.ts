@@ -50,6 +50,11 @@ export function checkFilter(filter: OperationFilter): void {
   checkTimestamp(filter.createdBefore, "filter.created_before");
 }
 
+/** Whether the text can be the key of a label. */
+export function isLabelKey(key: string): boolean {
+  return labelKeyPattern.test(key);
+}
+
 /** Refuses an empty or overlong reason. */
 export function checkReason(reason: string): void {
   if (reason.trim() === "") {
@@ -102,7 +107,7 @@ function checkLabels(labels: Record<string, string>, field: string): void {
     throw invalidField(field, `has ${entries.length} labels; at most ${maximumLabels} are allowed`);
   }
   for (const [key, value] of entries) {
-    if (!labelKeyPattern.test(key)) {
+    if (!isLabelKey(key)) {
       throw invalidField(
         field,
         `${quote(key)} is not a label key; 1 to 63 letters, digits and "_./-", a letter or digit first`,

@@ -8,14 +8,12 @@ import {
   OperationFilterSchema,
   type OperationsService as OperationsServiceDesc,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
-import type { OperationsFor } from "../access/operations-for.ts";
-import type { OperationsView } from "../access/scoped-operations.ts";
 import { CallError, invalidField } from "../operations/errors.ts";
 import { hasEnded } from "../operations/operation-snapshot.ts";
 import type { OperationCount } from "../operations/operation-store.ts";
 import { clampCount, cursorNumber, durationOr } from "../operations/request-checks.ts";
-import { callerKey } from "./caller.ts";
 import { originKey } from "./read-origin.ts";
+import type { RegistryView } from "./registry-view.ts";
 import { waitTimeMs } from "./wait-time.ts";
 
 /** The shortest advice for the next poll, in milliseconds. */
@@ -24,7 +22,7 @@ const maximumBatch = 1_000;
 
 /** The RPCs of longhaul.v1.OperationsService on top of the registry, as far as each caller may see it. */
 export function createOperationsHandlers(
-  operationsFor: OperationsFor,
+  viewOf: RegistryView,
   cacheTtlMs: number,
 ): ServiceImpl<typeof OperationsServiceDesc> {
   const pollMs = Math.max(cacheTtlMs, minimumPollMs);
@@ -35,7 +33,6 @@ export function createOperationsHandlers(
     ...(info.freshness && { freshness: info.freshness }),
     ...pollAfter(info, ms),
   });
-  const viewOf = ({ values }: HandlerContext): OperationsView => operationsFor(values.get(callerKey).access);
   /** The operations a call may be answered for: between servers of one store, those that the one it is meant for owns. */
   const answerable = async (operationIds: readonly string[], context: HandlerContext): Promise<readonly string[]> => {
     const { owner } = context.values.get(originKey);

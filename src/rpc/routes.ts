@@ -21,6 +21,7 @@ import { createLongrunningHandlers } from "./longrunning/longrunning-handlers.ts
 import { OpenStreams } from "./open-streams.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
 import { createReflectionHandlers } from "./reflection-handlers.ts";
+import { createRegistryView } from "./registry-view.ts";
 
 /** What the services are made of. */
 export interface RoutesParts {
@@ -51,9 +52,10 @@ export const anyTypes = createRegistry(...anyTypeFiles);
 
 /** The services of the port. */
 export function createRoutes(parts: RoutesParts): (router: ConnectRouter) => void {
+  const viewOf = createRegistryView(parts.operationsFor);
   return (router) => {
-    router.service(OperationsService, createOperationsHandlers(parts.operationsFor, parts.cacheTtlMs));
-    router.service(Operations, createLongrunningHandlers(parts.operationsFor));
+    router.service(OperationsService, createOperationsHandlers(viewOf, parts.cacheTtlMs));
+    router.service(Operations, createLongrunningHandlers(viewOf));
     addStandardServices(router, parts);
   };
 }

@@ -51,7 +51,8 @@ describe("serve", () => {
       LONGHAUL_PORT: "99",
       LONGHAUL_CACHE_TTL_MS: "50",
       USE_DATA_LOAD_HOST_SERVICE: "yes",
-      DATA_LOAD_HOST_SERVICE_URL: "http://user:secret@host:5002",
+      DATA_LOAD_HOST_SERVICE_URL: "http://host:5002",
+      LONGHAUL_DATABASE_URL: "postgres://user:secret@host/db",
     });
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(result.stdout).not.toContain("secret");

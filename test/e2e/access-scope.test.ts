@@ -1,13 +1,14 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
+import { Operations } from "../../gen/google/longrunning/operations_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { ownerHeader, viaHeader } from "../../src/operations/call-origin.ts";
 import { roleTokenSettings, roleTokens } from "../support/access-files.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
-import { connectTestClient, type OperationsClient } from "../support/test-client.ts";
+import { connectTestClient, connectTestTransport, type OperationsClient } from "../support/test-client.ts";
 import { startTestServer, type TestServer } from "../support/test-server.ts";
 import { TestServices } from "../support/test-services.ts";
 
@@ -72,7 +73,10 @@ async function ended(client: OperationsClient, labels: Record<string, string>, p
 
 describe("what a caller may not see", () => {
   test("is refused in the very words for what has never been, by every method that names an operation", async () => {
-    const { admin, tenant } = await startWorld();
+    const { server, admin, tenant } = await startWorld();
+    const transport = connectTestTransport(server.url, { token: tenantToken });
+    const longrunning = createClient(Operations, transport);
+    const nameOf = (operationId: string) => `operations/${operationId}`;
     const hidden = await ended(admin, theirs, { error: "on purpose" });
     const running = await created(admin, theirs, { metadata: { parameters: { hold: true } } });
     const never = hidden.replace(/.{8}$/, "00000000");
@@ -87,6 +91,10 @@ describe("what a caller may not see", () => {
       (operationId) => tenant.getMetrics({ operationId }),
       (operationId) =>
         tenant.createOperation({ operationType: "training", labels: mine, parentOperationId: operationId }),
+      (operationId) => longrunning.getOperation({ name: nameOf(operationId) }),
+      (operationId) => longrunning.waitOperation({ name: nameOf(operationId), timeout: { seconds: 1n } }),
+      (operationId) => longrunning.cancelOperation({ name: nameOf(operationId) }),
+      (operationId) => longrunning.deleteOperation({ name: nameOf(operationId) }),
     ];
     for (const call of calls) {
       const answers = [];
@@ -105,7 +113,7 @@ describe("what a caller may not see", () => {
   });
 
   test("is in no batch, list, count, page token or bulk cancellation", async () => {
-    const { admin, tenant } = await startWorld();
+    const { server, admin, tenant } = await startWorld();
     const own: string[] = [];
     const hidden: string[] = [];
     for (let round = 0; round < 5; round++) {
@@ -133,6 +141,10 @@ describe("what a caller may not see", () => {
     }
     expect(listed).toEqual([...own].reverse());
     expect(pages).toBe(3);
+    const longrunning = createClient(Operations, connectTestTransport(server.url, { token: tenantToken }));
+    const filter = 'labels.tenant = "b" OR operation_type = "training"';
+    const { operations: filtered } = await longrunning.listOperations({ name: "operations", filter });
+    expect(filtered.map(({ name }) => name)).toEqual([...own].reverse().map((id) => `operations/${id}`));
     expect(await tenant.countOperations({})).toMatchObject({ total: 5n, byType: { training: 5n } });
     // A filter can ask for less than the scope, and not for more.
     expect(await tenant.countOperations({ filter: { labels: theirs } })).toMatchObject({ total: 0n });

@@ -1,4 +1,4 @@
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { onTestFinished } from "vitest";
 import { OperationsService } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import { createGrpcJsTransport, type GrpcTransportOptions } from "../../src/client/grpc-transport.ts";
@@ -16,6 +16,11 @@ export interface TestClientOptions extends Omit<GrpcTransportOptions, "baseUrl" 
 
 /** A gRPC client of the server at a URL; closed when the running test ends. */
 export function connectTestClient(url: string, options: TestClientOptions = {}): OperationsClient {
+  return createClient(OperationsService, connectTestTransport(url, options));
+}
+
+/** The same for clients of other services. */
+export function connectTestTransport(url: string, options: TestClientOptions = {}): Transport {
   const { token, headers = {}, ...rest } = options;
   const all = { ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) };
   const transport = createGrpcJsTransport({
@@ -29,5 +34,5 @@ export function connectTestClient(url: string, options: TestClientOptions = {}):
     ],
   });
   onTestFinished(() => transport.close());
-  return createClient(OperationsService, transport);
+  return transport;
 }

@@ -1,3 +1,4 @@
+import type { Logger } from "pino";
 import { onTestFinished } from "vitest";
 import type { ServiceOrchestrator } from "../../src/orchestrator/service-orchestrator.ts";
 import { type Server, startServer } from "../../src/server.ts";
@@ -14,6 +15,8 @@ export interface TestServerOptions {
   readonly now?: () => number;
   /** Default: a new one. */
   readonly dataDir?: string;
+  /** Default: at the level of the settings, which is silent. */
+  readonly log?: Logger;
 }
 
 /** A server of this process with a client of its own. */
@@ -25,7 +28,11 @@ export interface TestServer extends Server {
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const { orchestrators = [], settings = {}, now = Date.now } = options;
   const dataDir = options.dataDir ?? (await temporaryDirectory());
-  const server = await startServer(testConfig(dataDir, settings), { orchestrators, now });
+  const server = await startServer(testConfig(dataDir, settings), {
+    orchestrators,
+    now,
+    ...(options.log && { log: options.log }),
+  });
   onTestFinished(() => server.stop());
   return { ...server, client: connectTestClient(server.url) };
 }

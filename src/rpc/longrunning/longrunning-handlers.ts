@@ -15,8 +15,8 @@ import { checkCollection, idFromName, nameFromId } from "./operation-name.ts";
 const cancelReason = "cancelled through google.longrunning";
 
 /**
- * The RPCs of google.longrunning.Operations on top of the registry: the same operations as longhaul.v1 has, under the
- * names "operations/{operation_id}".
+ * The RPCs of google.longrunning.Operations on top of the registry, as far as each caller may see it: the same
+ * operations as longhaul.v1 has, under the names "operations/{operation_id}".
  *
  * ListOperations takes AIP-160 filters. It lists operations whose host or owner could not be asked as they were last
  * seen; with return_partial_success it leaves them out and names them in `unreachable` instead.
