@@ -48,7 +48,9 @@ describe("the metrics page", () => {
     expect(page.value("longhaul_rpc_requests_in_flight", { method: method("WaitOperation") })).toBe(1);
     left.abort();
     expect(await waits).toBe(Code.Canceled);
-    await expect.poll(async () => (await metricsPage(adminUrl)).value("longhaul_waiters")).toBe(0);
+    const ended = { method: method("WaitOperation"), code: "CANCELLED" };
+    await expect.poll(async () => (await metricsPage(adminUrl)).value("longhaul_rpc_requests_total", ended)).toBe(1);
+    expect((await metricsPage(adminUrl)).value("longhaul_waiters")).toBe(0);
   });
 
   test("tells how operations ended, and how long a cancellation took", async () => {
