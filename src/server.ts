@@ -23,7 +23,7 @@ import { startServerSight } from "./telemetry/server-sight.ts";
 export interface ServerParts {
   /** Orchestrators to serve. Default: those of the module that `config.services` names. */
   readonly orchestrators?: readonly ServiceOrchestrator[];
-  /** Default: JSON lines on standard error at `config.logLevel`. */
+  /** Default: `createServerLog(config.logLevel)`, JSON lines on standard error. */
   readonly log?: Logger;
   /** The clock, in milliseconds since the epoch. Default: Date.now. */
   readonly now?: () => number;
