@@ -44,6 +44,8 @@ export interface Server {
 
 /** Part of the shutdown grace that running operations get to stop; the rest is for connections. */
 const drainShare = 0.75;
+/** Part of it that the last traces get to be sent. */
+const flushShare = 0.1;
 /** Addresses that mean every one of the machine's. */
 const isWildcard = /^(0\.0\.0\.0|::|\*)$/;
 
@@ -79,14 +81,14 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       hosts: config.routes.map(({ url }) => url),
       activity: () => registry?.activity,
     });
-    undo.defer(() => sight.close(config.shutdownGraceMs * (1 - drainShare)));
+    undo.defer(() => sight.close(config.shutdownGraceMs * flushShare));
     const entrance = createEntrance();
     const listener = await listen(entrance.handler, {
       host: config.listenHost,
       port: config.port,
       maxConcurrentStreams: config.maxConcurrentStreams,
     });
-    undo.defer(() => listener.close(config.shutdownGraceMs * (1 - drainShare)));
+    undo.defer(() => listener.close(config.shutdownGraceMs * (1 - drainShare - flushShare)));
     const url = serverUrl(config.listenHost, listener.port);
     const membership = instances && createMembership({ config, parts, instances, calls, executors, listener, log });
     if (membership) {
