@@ -29,3 +29,4 @@ export { ProgressBridge } from "./progress/progress-bridge.ts";
 export { ProgressManager } from "./progress/progress-manager.ts";
 export type { ProgressUpdate, ProgressWriter } from "./progress/progress-update.ts";
 export { type Server, type ServerParts, startServer } from "./server.ts";
+export { createServerLog } from "./telemetry/server-log.ts";

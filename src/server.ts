@@ -30,7 +30,7 @@ import { startServerSight } from "./telemetry/server-sight.ts";
 export interface ServerParts {
   /** Orchestrators to serve. Default: those of the module that `config.services` names. */
   readonly orchestrators?: readonly ServiceOrchestrator[];
-  /** Default: JSON lines on standard error at `config.logLevel`. */
+  /** Default: `createServerLog(config.logLevel)`, JSON lines on standard error. */
   readonly log?: Logger;
   /** The clock, in milliseconds since the epoch. Default: Date.now. */
   readonly now?: () => number;
@@ -54,6 +54,8 @@ export interface Server {
 
 /** Part of the shutdown grace that running operations get to stop; the rest is for connections. */
 const drainShare = 0.75;
+/** Part of it that the last traces get to be sent. */
+const flushShare = 0.1;
 /** Addresses that mean every one of the machine's. */
 const isWildcard = /^(0\.0\.0\.0|::|\*)$/;
 
@@ -98,7 +100,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       hosts: config.routes.map(({ url }) => url),
       activity: () => registry?.activity,
     });
-    undo.defer(() => sight.close(config.shutdownGraceMs * (1 - drainShare)));
+    undo.defer(() => sight.close(config.shutdownGraceMs * flushShare));
     const entrance = createEntrance();
     const tls = await tlsFromSettings(config, log);
     const listener = await listen(entrance.handler, {
@@ -108,7 +110,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       tls,
       log,
     });
-    undo.defer(() => listener.close(config.shutdownGraceMs * (1 - drainShare)));
+    undo.defer(() => listener.close(config.shutdownGraceMs * (1 - drainShare - flushShare)));
     const url = serverUrl(listener, config.listenHost);
     const membership = instances && createMembership({ config, parts, instances, calls, executors, listener, log });
     if (membership) {

@@ -72,6 +72,8 @@ describe("a value", () => {
   test.each([
     ["LONGHAUL_PORT", "65536"],
     ["LONGHAUL_PORT", "-1"],
+    ["LONGHAUL_ADMIN_PORT", "65536"],
+    ["LONGHAUL_ADMIN_PORT", "none"],
     ["LONGHAUL_PORT", "80a"],
     ["LONGHAUL_PORT", "1e3"],
     ["LONGHAUL_PORT", " 80"],
@@ -95,6 +97,10 @@ describe("a value", () => {
 
   test.each([
     ["LONGHAUL_PORT", "0", { port: 0 }],
+    ["LONGHAUL_ADMIN_PORT", "0", { adminPort: "0" }],
+    ["LONGHAUL_ADMIN_PORT", "9464", { adminPort: "9464" }],
+    ["LONGHAUL_ADMIN_PORT", "off", { adminPort: "off" }],
+    ["OTEL_SERVICE_NAME", "x", { otel: { OTEL_SERVICE_NAME: "x" } }],
     ["LONGHAUL_CACHE_TTL_MS", "0", { cacheTtlMs: 0 }],
     ["LONGHAUL_RETENTION_MS", "31536000000", { retentionMs: 31_536_000_000 }],
     ["LONGHAUL_LOG_LEVEL", "silent", { logLevel: "silent" }],
@@ -222,6 +228,9 @@ describe("the description of a configuration", () => {
         USE_TRAINING_HOST_SERVICE: "true",
         TRAINING_HOST_SERVICE_URL: "http://host:5002",
         LONGHAUL_DATABASE_URL: "postgres://ada:secret@db:5432/longhaul?password=secret&sslmode=require",
+        OTEL_EXPORTER_OTLP_HEADERS: "api-key=secret",
+        OTEL_EXPORTER_OTLP_TRACES_HEADERS: "api-key=secret",
+        OTEL_EXPORTER_OTLP_ENDPOINT: "https://ada:secret@collector",
       },
     });
     const text = describeConfig(config);

@@ -5,6 +5,7 @@ import {
   CreateOperationRequestSchema,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { CancellationCoordinator } from "../cancellation/cancellation-coordinator.ts";
+import { traceparentOf } from "../tracing/trace-context.ts";
 import type { CallOrigin } from "./call-origin.ts";
 import { type CreateLimits, checkCreateLimits } from "./create-limits.ts";
 import { existingOperation, type NewOperation, newStoredOperation } from "./create-operation.ts";
@@ -90,7 +91,7 @@ export class Admission {
     if (this.#closed) {
       throw new CallError("SHUTTING_DOWN", "the server is stopping; nothing was created");
     }
-    const stored = newStoredOperation(wanted, standing.instanceId, now());
+    const stored = newStoredOperation(wanted, standing.instanceId, now(), origin.trace && traceparentOf(origin.trace));
     const outcome = await registry.whileCreating(stored.info.operationId, async () => {
       const created = await store.create(stored).catch(this.#context.inDoubt);
       if (created.created && stored.owner === standing.instanceId) {

@@ -21,11 +21,15 @@ export interface NewOperation {
   readonly retryOf: string;
 }
 
-/** The record of a new operation, ready to be stored. `owner` is the instance id of this server. */
+/**
+ * The record of a new operation, ready to be stored. `owner` is the instance id of this server, `traceparent` the trace
+ * of the call.
+ */
 export function newStoredOperation(
   { request, host, attempt, retryOf }: NewOperation,
   owner: string,
   nowMs: number,
+  traceparent?: string,
 ): StoredOperation {
   const operationId = request.operationId || createOperationId(request.operationType, nowMs);
   // A copy, because the creator may reuse the objects it passed.
@@ -36,6 +40,7 @@ export function newStoredOperation(
     payloadHash: payloadHash(request, retryOf),
     dispatched: false,
     owner,
+    ...(traceparent !== undefined && { traceparent }),
     info: pendingSnapshot(
       {
         operationId,

@@ -30,7 +30,7 @@ export interface LiveOperationParts {
   readonly store: OperationStore;
   readonly stored: StoredOperation;
   readonly log: MetricsLog;
-  /** How the creating call came here. Default empty, as after a restart. */
+  /** How the creating call came here. After a restart only its trace is known. Default empty. */
   readonly origin?: CallOrigin;
   readonly now: () => number;
   /** Told when the store was found to hold a request to cancel that is not known here. */
@@ -49,7 +49,7 @@ export interface LiveOperationParts {
  * I6 Once the store says that another server owns it, nothing is changed or published any more.
  */
 export class LiveOperation implements PulledOperation {
-  /** How the creating call came here; empty after a restart. */
+  /** How the creating call came here; after a restart only its trace. */
   readonly origin: CallOrigin;
   /** Where the state comes from. Unset until the work has begun or its host has accepted it. */
   source: OperationSource | undefined;

@@ -26,7 +26,7 @@ export interface OperationExecutor {
 
 /** What dispatching may have to take into account. */
 export interface DispatchCircumstances {
-  /** How the creating call came here; unknown, and so empty, after a restart. */
+  /** How the creating call came here; after a restart only its trace is known. */
   readonly origin: CallOrigin;
   /** The server was restarted since it was first dispatched, so the work may have been begun before. */
   readonly again: boolean;

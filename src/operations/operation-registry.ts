@@ -2,6 +2,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { LRUCache } from "lru-cache";
 import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { CancellationCoordinator } from "../cancellation/cancellation-coordinator.ts";
+import { traceContextOf } from "../tracing/trace-context.ts";
 import type { CallOrigin } from "./call-origin.ts";
 import { CancellationDelivery } from "./cancellation-delivery.ts";
 import { ChangeWatch } from "./change-watch.ts";
@@ -172,7 +173,7 @@ export class OperationRegistry {
     const { store, coordinator, options, closed } = this.#parts;
     const { now, pullTimeoutMs, hostLostAfterMs, cacheTtlMs } = options;
     const onRequest = (reason: string) => this.#parts.requested(own, reason);
-    const operation = new LiveOperation({ store, stored, log, now, onRequest, ...(origin && { origin }) });
+    const operation = new LiveOperation({ store, stored, log, now, onRequest, origin: origin ?? storedOrigin(stored) });
     const settlement = new PullSettlement(operation, {
       now,
       hostLostAfterMs,
@@ -340,6 +341,11 @@ export class OperationRegistry {
           { operationId },
         );
   }
+}
+
+/** What is known after a restart of how the creating call came here. */
+function storedOrigin({ traceparent }: StoredOperation): CallOrigin {
+  return { via: [], ...(traceparent !== undefined && { trace: traceContextOf(traceparent) }) };
 }
 
 /** The host that may have received an operation without having said so. */

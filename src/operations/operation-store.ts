@@ -90,6 +90,8 @@ export interface StoredOperation {
    * its work off. Nobody else may change the record, but to ask for its end. Empty when nothing is left to do.
    */
   readonly owner: string;
+  /** The trace of the call that made it, as a W3C traceparent. Unset when it belonged to none. Never changes. */
+  readonly traceparent?: string;
 }
 
 /** A replacement of one stored operation. */

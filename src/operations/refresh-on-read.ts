@@ -91,7 +91,7 @@ export class RefreshOnRead {
   }
 
   #begin(source: OperationSource, metrics: boolean, maxStalenessMs: number): Promise<void> {
-    const attributes = { "longhaul.operation_id": this.#operation.info.operationId, "longhaul.host": source.host };
+    const attributes = { "longhaul.operation_id": this.#operation.info.operationId };
     return inSpan("longhaul pull", { attributes }, (span) => {
       const done = this.#pull(source, metrics, maxStalenessMs, span).finally(() => {
         this.#flight = undefined;

@@ -1,6 +1,6 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
-import type { ConnectError } from "@connectrpc/connect";
+import { type ConnectError, createContextKey } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { Code } from "../../gen/google/rpc/code_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
@@ -15,6 +15,9 @@ export interface CallMeter {
   /** A call was refused before anybody saw it. `method` is undefined when there is none of its path. */
   refused(method: string | undefined, code: string): void;
 }
+
+/** Set of a call that the interceptors see, and so record, whatever becomes of it afterwards. */
+export const seenKey = createContextKey(false, { description: "the call is recorded when it is over" });
 
 /** Counts nothing. */
 export const noCallMeter: CallMeter = { began: () => {}, ended: () => {}, refused: () => {} };
@@ -76,8 +79,8 @@ const readName = /^(Get|List|Wait|Check|Watch|ServerReflectionInfo)/;
 const longestText = 200;
 
 /**
- * Makes a recorder that counts calls and logs a line for each: reads that were answered at debug, for pollers are many;
- * changes and refusals at info; the server's own trouble at warn, and its faults at error.
+ * Makes a recorder that counts calls and logs a line for each: reads that were answered, or whose caller left, at debug,
+ * for pollers are many; changes and refusals at info; the server's own trouble at warn, and its faults at error.
  */
 export function createCallRecorder(log: Logger, meter: CallMeter): CallRecorder {
   const write = (level: ReturnType<typeof levelOf>, line: object) => log[level](line, "call");
@@ -116,7 +119,7 @@ export function recordedMethod({ parent, name, idempotency }: DescMethod): Recor
 }
 
 function levelOf(error: ConnectError | undefined, isRead: boolean): "debug" | "info" | "warn" | "error" {
-  if (!error) {
+  if (!error || (isRead && error.code === (Code.CANCELLED as number))) {
     return isRead ? "debug" : "info";
   }
   if (faults.has(error.code)) {

@@ -1,4 +1,4 @@
-import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
+import { Code, ConnectError, createConnectRouter, createContextValues } from "@connectrpc/connect";
 import type { UniversalHandler, UniversalServerRequest } from "@connectrpc/connect/protocol";
 import {
   type ConnectNodeAdapterOptions,
@@ -11,7 +11,7 @@ import type { Logger } from "pino";
 import type { AnyRequest, AnyResponse, RequestHandler } from "../listener/request-handler.ts";
 import { CallError } from "../operations/errors.ts";
 import { connectErrorFrom, internalError } from "./call-errors.ts";
-import type { RefusedCall } from "./call-recorder.ts";
+import { type RefusedCall, seenKey } from "./call-recorder.ts";
 import { explain } from "./refusal-details.ts";
 import { protocolOf, refusal } from "./rpc-protocol.ts";
 
@@ -59,7 +59,11 @@ export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAd
     response: AnyResponse,
   ): Promise<void> => {
     const { requestPath: path, method } = handler;
-    const told = (error: ConnectError) => onRefused?.({ path, method: method.name, error });
+    const told = (error: ConnectError) => {
+      if (!call.contextValues?.get(seenKey)) {
+        onRefused?.({ path, method: method.name, error });
+      }
+    };
     const answer = await explain(await handler(call), method.methodKind === "unary", jsonOptions, told);
     await universalResponseToNodeResponse(answer, response);
   };
@@ -71,7 +75,7 @@ export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAd
     }
     let call: UniversalServerRequest;
     try {
-      const contextValues = options.contextValues?.(request);
+      const contextValues = options.contextValues?.(request) ?? createContextValues();
       call = { ...universalRequestFromNodeRequest(request, response, undefined, contextValues), body: bodyOf(request) };
     } catch {
       return refuse(request, response, 400, new CallError("INVALID_MESSAGE", "the request names no valid authority"));

@@ -13,7 +13,7 @@ import { Code } from "../../gen/google/rpc/code_pb.ts";
 import { codeName } from "../operations/code-name.ts";
 import { tracer } from "../tracing/spans.ts";
 import { traceContextFrom, unrecordedSpan } from "../tracing/trace-context.ts";
-import { type CallRecorder, type RecordedCall, type RecordedMethod, recordedMethod } from "./call-recorder.ts";
+import { type CallRecorder, type RecordedCall, type RecordedMethod, recordedMethod, seenKey } from "./call-recorder.ts";
 import { callSubject } from "./call-subject.ts";
 import { callerKey } from "./caller.ts";
 
@@ -51,6 +51,7 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
       span = unrecordedSpan(request.header);
     }
     const message = request.stream ? undefined : (request as UnaryRequest).message;
+    request.contextValues.set(seenKey, true);
     recorder.began(method);
     const end = (error: ConnectError | undefined, answer?: unknown) => {
       const { traceId, spanId } = span.spanContext();
@@ -72,7 +73,9 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
       if (response.stream) {
         return { ...response, message: ended(response.message, end) };
       }
-      end(undefined, response.message);
+      // An answer that comes too late reaches nobody.
+      const { aborted, reason } = request.signal;
+      end(aborted ? ConnectError.from(reason, Code.CANCELLED as number) : undefined, response.message);
       return response;
     } catch (error) {
       end(ConnectError.from(error));

@@ -150,5 +150,10 @@ export function storeMigrations({ text, bytes, clustered }: ColumnTypes): Record
           .execute();
       },
     },
+    "0003_traces": {
+      async up(db) {
+        await db.schema.alterTable("operations").addColumn("traceparent", text).execute();
+      },
+    },
   };
 }

@@ -60,6 +60,7 @@ export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boole
           dispatched: param((row) => row.dispatched),
           owner: param((row) => row.owner),
           changed_by_other: param((row) => row.changed_by_other),
+          traceparent: param((row) => row.traceparent),
           info: param((row) => row.info),
           request: param((row) => row.request),
         })

@@ -7,7 +7,7 @@ import type { StoredOperation } from "../operations/operation-store.ts";
 import type { StoreTables } from "./schema.ts";
 
 /** The columns an operation is read from. */
-export const storedColumns = ["info", "request", "payload_hash", "dispatched", "owner"] as const;
+export const storedColumns = ["info", "request", "payload_hash", "dispatched", "owner", "traceparent"] as const;
 
 /** The statuses of operations that have not ended. */
 export const activeStatuses: readonly OperationStatus[] = [OperationStatus.PENDING, OperationStatus.RUNNING];
@@ -16,7 +16,14 @@ export const activeStatuses: readonly OperationStatus[] = [OperationStatus.PENDI
 export type OperationRow = Selectable<StoreTables["operations"]>;
 
 /** The row of an operation. */
-export function rowFromOperation({ info, request, payloadHash, dispatched, owner }: StoredOperation): OperationRow {
+export function rowFromOperation({
+  info,
+  request,
+  payloadHash,
+  dispatched,
+  owner,
+  traceparent,
+}: StoredOperation): OperationRow {
   return {
     operation_id: info.operationId,
     operation_type: info.operationType,
@@ -31,6 +38,7 @@ export function rowFromOperation({ info, request, payloadHash, dispatched, owner
     dispatched: dispatched ? 1 : 0,
     owner: owner || null,
     changed_by_other: 0,
+    traceparent: traceparent ?? null,
     info: toBinary(OperationInfoSchema, info),
     request: toBinary(CreateOperationRequestSchema, request),
   };
@@ -44,6 +52,7 @@ export function operationFromRow(row: Pick<OperationRow, (typeof storedColumns)[
     payloadHash: row.payload_hash,
     dispatched: row.dispatched === 1,
     owner: row.owner ?? "",
+    ...(row.traceparent !== null && { traceparent: row.traceparent }),
   };
 }
 

@@ -37,6 +37,8 @@ interface OperationsTable {
   owner: string | null;
   /** 1 when somebody else has changed it and the owner has not written since, else 0. */
   changed_by_other: number;
+  /** Null when the creating call belonged to no trace. */
+  traceparent: string | null;
   /** A binary OperationInfo. */
   info: Uint8Array;
   /** A binary CreateOperationRequest. */

@@ -34,7 +34,9 @@ const cancellationBuckets = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 export function createOperationMetrics(registry: Registry, options: OperationMetricsOptions): OperationsMeter {
   const registers = [registry];
   const types = new Set(options.operationTypes);
-  const hosts = new Map([["", "local"], ["peer", "peer"], ...[...options.hosts].map((url) => [url, url] as const)]);
+  // The origin of a URL, for the rest may hold a password.
+  const named = [...options.hosts].map((url) => [url, new URL(url).origin] as const);
+  const hosts = new Map([["", "local"], ["peer", "peer"], ...named]);
   const reads = { cached: 0, coalesced: 0 };
   const pulls = new Counter({
     name: "longhaul_pulls_total",

@@ -67,13 +67,15 @@ async function shutDown(provider: TracerProvider, limitMs: number, log: Logger):
 
 /** An exporter that tells the log when spans are not taken, now and then. */
 function complaining(exporter: SpanExporter, url: string, log: Logger): SpanExporter {
+  // Of the URL, the part that cannot hold a password.
+  const collector = new URL(url).host;
   let quietUntilMs = 0;
   return {
     export: (spans, done) =>
       exporter.export(spans, (result) => {
         if (result.error && performance.now() >= quietUntilMs) {
           quietUntilMs = performance.now() + complaintGapMs;
-          log.warn({ url, problem: result.error.message, spans: spans.length }, "spans could not be exported");
+          log.warn({ collector, problem: result.error.message, spans: spans.length }, "spans could not be exported");
         }
         done(result);
       }),

@@ -93,7 +93,8 @@ function endpoint(otel: OtelEnvironment): string | undefined {
   }
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw unusable(otel, variable, "a URL like http://127.0.0.1:4318");
+    // Not repeated in the message: it may hold a password.
+    throw new Error(`${variable} must be a URL like http://127.0.0.1:4318`);
   }
   if (variable === shared) {
     url.pathname = `${url.pathname.replace(/\/$/, "")}/v1/traces`;

@@ -4,6 +4,7 @@ import {
   createContextKey,
   isSpanContextValid,
   type Link,
+  ProxyTracerProvider,
   ROOT_CONTEXT,
   type Span,
   type SpanOptions,
@@ -65,7 +66,10 @@ export function sharedContext(causes: readonly Context[]): Context {
   return linkedContext(causes.slice(1), trace.setSpanContext(ROOT_CONTEXT, first));
 }
 
-/** A context, by default of no trace, whose first span gets links to others. */
+/**
+ * A context, by default of no trace, whose first span gets links to others. While no spans are recorded there is
+ * nothing to link, and the first trace goes on.
+ */
 export function linkedContext(causes: readonly Context[], within: Context = ROOT_CONTEXT): Context {
   const links: Link[] = [];
   for (const cause of causes) {
@@ -74,7 +78,18 @@ export function linkedContext(causes: readonly Context[], within: Context = ROOT
       links.push({ context: spanContext });
     }
   }
-  return links.length > 0 ? within.setValue(linksKey, links) : within;
+  const [first] = links;
+  if (!first) {
+    return within;
+  }
+  return areSpansRecorded() || trace.getSpanContext(within)
+    ? within.setValue(linksKey, links)
+    : trace.setSpanContext(within, first.context);
+}
+
+function areSpansRecorded(): boolean {
+  const provider = trace.getTracerProvider();
+  return !(provider instanceof ProxyTracerProvider) || provider.getDelegateTracer("longhaul") !== undefined;
 }
 
 /** The links that the first span in a context gets. */

@@ -34,12 +34,15 @@ const knownFlags = 0x03;
 
 /** The trace context that a call came with; the root context when it came with none, or with a malformed one. */
 export function traceContextFrom(headers: Pick<Headers, "get">): Context {
-  const [, version, traceId = "", spanId = "", flags = "", more] =
-    traceparentForm.exec(headers.get(traceparentHeader)?.trim() ?? "") ?? [];
+  return traceContextOf(headers.get(traceparentHeader) ?? "", headers.get(tracestateHeader));
+}
+
+/** The trace context of a `traceparent`; the root context when that is malformed. */
+export function traceContextOf(traceparent: string, state: string | null = null): Context {
+  const [, version, traceId = "", spanId = "", flags = "", more] = traceparentForm.exec(traceparent.trim()) ?? [];
   if (version === undefined || version === "ff" || (version === "00" && more !== undefined)) {
     return ROOT_CONTEXT;
   }
-  const state = headers.get(tracestateHeader);
   const spanContext: SpanContext = {
     traceId,
     spanId,
@@ -81,4 +84,9 @@ export function traceHeaders(context: Context): Readonly<Record<string, string>>
     [traceparentHeader]: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`,
     ...(state && { [tracestateHeader]: state }),
   };
+}
+
+/** The `traceparent` of a context; undefined outside of any trace. */
+export function traceparentOf(context: Context): string | undefined {
+  return traceHeaders(context)[traceparentHeader];
 }

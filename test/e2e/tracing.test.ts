@@ -1,9 +1,15 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { deadlineMs, operationIn } from "../support/operation-when.ts";
 import { type ReceivedSpan, startOtlpCollector } from "../support/otlp-collector.ts";
+import { startScriptedHost } from "../support/scripted-host.ts";
 import { startServerProcess } from "../support/server-process.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { startTestServer } from "../support/test-server.ts";
 
 type LogLine = Record<string, unknown>;
 
@@ -13,22 +19,26 @@ const traced = { headers: { traceparent: `00-${traceId}-${callerSpanId}-01`, tra
 const service = "longhaul.v1.OperationsService";
 const kind = { internal: 1, server: 2, client: 3 };
 
-/** A gateway and its host, each a process, with what they log; they export to `endpoint` if there is one. */
-async function startChain(endpoint?: string) {
-  const logs = { gateway: [] as LogLine[], host: [] as LogLine[] };
-  const start = (name: keyof typeof logs, dataDir: string, routes: Record<string, string>) => {
-    const otel = endpoint && {
-      OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
-      OTEL_EXPORTER_OTLP_HEADERS: "x-api-key=collector-key",
-      OTEL_SERVICE_NAME: name,
-      OTEL_BSP_SCHEDULE_DELAY: "20",
-    };
-    const settings = { logLevel: "debug", cacheTtlMs: 60_000, routes, ...(otel && { otel }) };
-    return startServerProcess(dataDir, settings, { ...otel }, (line) => logs[name].push(line));
+/** Starts a gateway or a host as a process, with what it logs; it exports to `endpoint` if there is one. */
+async function startTraced(name: string, endpoint?: string, routes: Record<string, string> = {}, dataDir?: string) {
+  const lines: LogLine[] = [];
+  const otel = endpoint && {
+    OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
+    OTEL_EXPORTER_OTLP_HEADERS: "x-api-key=collector-key",
+    OTEL_SERVICE_NAME: name,
+    OTEL_BSP_SCHEDULE_DELAY: "20",
   };
-  const host = await start("host", await temporaryDirectory(), {});
-  const gateway = await start("gateway", await temporaryDirectory(), { training: host.url });
-  return { gateway, host, logs };
+  const settings = { logLevel: "debug", cacheTtlMs: 60_000, routes, ...(otel && { otel }) };
+  const directory = dataDir ?? (await temporaryDirectory());
+  const server = await startServerProcess(directory, settings, { ...otel }, (line) => lines.push(line));
+  return { ...server, lines };
+}
+
+/** A gateway and its host. */
+async function startChain(endpoint?: string) {
+  const host = await startTraced("host", endpoint);
+  const gateway = await startTraced("gateway", endpoint, { training: host.url });
+  return { gateway, host, logs: { gateway: gateway.lines, host: host.lines } };
 }
 
 /** The line about a call of a method, once it is there. */
@@ -110,6 +120,68 @@ describe("one call is one trace", { timeout: 30_000 }, () => {
     expect(trace_id).toMatch(/^[0-9a-f]{32}$/);
     expect(await callLine(logs.host, "CreateOperation")).toMatchObject({ trace_id });
   });
+});
+
+test("an operation that is given to its host after a restart is so in a trace of its own, with a link to the create's", {
+  timeout: 60_000,
+}, async () => {
+  const collector = await startOtlpCollector();
+  const host = await startTraced("host", collector.url);
+  const dataDir = await temporaryDirectory();
+  const routes = { training: host.url };
+  const first = await startTraced("first", collector.url, routes, dataDir);
+  host.kill("SIGSTOP");
+  await first.client.createOperation({ operationType: "training" }, traced);
+  const create = `${service}/CreateOperation`;
+  const spanOf = (from: string, of: number) =>
+    collector.spans.find((span) => span.service === from && span.name === create && span.kind === of);
+  await expect.poll(() => spanOf("first", kind.server), { timeout: deadlineMs }).toBeDefined();
+  first.kill("SIGKILL");
+  await first.exited;
+  host.kill("SIGCONT");
+
+  await startTraced("second", collector.url, routes, dataDir);
+  await expect.poll(() => spanOf("second", kind.client), { timeout: deadlineMs }).toBeDefined();
+  const { traceId: createdIn, spanId: createdBy } = spanOf("first", kind.server) ?? {};
+  const dispatched = spanOf("second", kind.client);
+  expect(createdIn).toBe(traceId);
+  expect(dispatched).toMatchObject({ parentSpanId: "", links: [{ traceId: createdIn, spanId: createdBy }] });
+  expect(dispatched?.traceId).not.toBe(createdIn);
+});
+
+test("a trace goes on with every attempt to give an operation to its host, when nobody records spans", async () => {
+  const seen: (string | null)[] = [];
+  const host = await startScriptedHost({
+    createOperation({ operationId }, { requestHeader }) {
+      seen.push(requestHeader.get("traceparent"));
+      if (seen.length < 3) {
+        throw new ConnectError("not yet", Code.Unavailable);
+      }
+      return { operation: { operationId, status: OperationStatus.RUNNING } };
+    },
+  });
+  const { client } = await startTestServer({ settings: { routes: { training: host.url } } });
+  await client.createOperation({ operationType: "training" }, traced);
+  await expect.poll(() => seen.length, { timeout: deadlineMs }).toBe(3);
+  expect(seen).toEqual(seen.map(() => traced.headers.traceparent));
+});
+
+test("what nobody has configured is not loaded", async () => {
+  const load = async (...config: string[]) => {
+    const script = fileURLToPath(new URL("../support/list-loaded-packages.ts", import.meta.url));
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      "--conditions=source",
+      script,
+      await temporaryDirectory(),
+      ...config,
+    ]);
+    return JSON.parse(stdout) as string[];
+  };
+  const isTelemetry = (name: string) => name.startsWith("@opentelemetry/") || name === "prom-client";
+  const plain = (await load()).filter(isTelemetry);
+  expect(plain).toEqual(["@opentelemetry/api", "@opentelemetry/context-async-hooks"]);
+  const all = await load("http://127.0.0.1:9");
+  expect(all).toEqual(expect.arrayContaining(["@opentelemetry/sdk-trace", "prom-client"]));
 });
 
 test("a collector that is not there neither fails calls nor keeps the server from stopping, and the log says so", async () => {

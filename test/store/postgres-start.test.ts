@@ -111,7 +111,7 @@ describeOnPostgres("opening a PostgreSQL store", (server) => {
       expect(await tryToOpen(url)).toBe("opened");
       await runSql(url, "insert into kysely_migration values ('9001_future', '2030-01-01T00:00:00.000Z')");
       expect(await tryToOpen(url)).toBe(
-        `Error: ${place} has the schema "9001_future" of a newer longhaul, this one knows schemas up to "0002_owners"; ` +
+        `Error: ${place} has the schema "9001_future" of a newer longhaul, this one knows schemas up to "0003_traces"; ` +
           "run the newer longhaul or use another database",
       );
     });
@@ -137,7 +137,7 @@ describeOnPostgres("opening a PostgreSQL store", (server) => {
       const { url, place } = await newDatabase();
       const { role, roleUrl } = await asNewRole(url);
       expect(await tryToOpen(roleUrl)).toBe(
-        `Error: ${place} has no tables yet, this longhaul needs the schema "0002_owners", and the role "${role}" may ` +
+        `Error: ${place} has no tables yet, this longhaul needs the schema "0003_traces", and the role "${role}" may ` +
           "not make it: permission denied for schema public; start longhaul once with a role that may, or grant this " +
           'one CREATE on the schema "public"',
       );
@@ -149,7 +149,7 @@ describeOnPostgres("opening a PostgreSQL store", (server) => {
       await makeFirstSchema(url);
       await runSql(url, `grant all on all tables in schema public to ${role}`);
       expect(await tryToOpen(roleUrl)).toBe(
-        `Error: ${place} has the schema "0001_operations", this longhaul needs the schema "0002_owners", and the role ` +
+        `Error: ${place} has the schema "0001_operations", this longhaul needs the schema "0003_traces", and the role ` +
           `"${role}" may not make it: must be owner of table operations; start longhaul once with the role that owns ` +
           "the tables",
       );
@@ -169,7 +169,7 @@ describeOnPostgres("opening a PostgreSQL store", (server) => {
     test("when the database is read-only and has no tables yet", async () => {
       const { url, place } = await newDatabase();
       expect(await tryToOpen(`${url}?options=-cdefault_transaction_read_only%3Don`)).toBe(
-        `Error: ${place} has no tables yet, this longhaul needs the schema "0002_owners", but is read-only; ` +
+        `Error: ${place} has no tables yet, this longhaul needs the schema "0003_traces", but is read-only; ` +
           "start longhaul once with the primary server",
       );
     });
@@ -228,6 +228,7 @@ describeOnPostgres("opening a PostgreSQL store", (server) => {
       expect(await runSql(url, "select name from kysely_migration order by name")).toEqual([
         { name: "0001_operations" },
         { name: "0002_owners" },
+        { name: "0003_traces" },
       ]);
     });
 

@@ -6,7 +6,7 @@ import { changed, filter, type OpenStore, operation, replacement, storeTest } fr
 export function describeWriting(open: OpenStore): void {
   describe("create and get", () => {
     storeTest(open, "an operation is found as it was stored", async ({ store }) => {
-      const stored = operation("op_a", {
+      const draft = operation("op_a", {
         operationName: "Ünïcode \u{1F680}",
         labels: { team: "ml", empty: "" },
         metadata: { symbol: "AAPL", parameters: { rate: 0.5, nested: { list: [1, null, "x"] } } },
@@ -15,6 +15,7 @@ export function describeWriting(open: OpenStore): void {
         dispatched: true,
         requestId: "r",
       });
+      const stored = { ...draft, traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
       expect(await store.create(stored)).toEqual({ created: true });
       expect(await store.get("op_a")).toEqual(stored);
     });
