@@ -19,6 +19,7 @@ import { createNodeAdapter } from "./node-adapter.ts";
 import { OpenStreams } from "./open-streams.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
 import { createReflectionHandlers } from "./reflection-handlers.ts";
+import { createValidationInterceptor } from "./validation-interceptor.ts";
 
 /** What the edge is made of. */
 export interface EdgeParts {
@@ -59,7 +60,10 @@ const anyTypes = createRegistry(...anyTypeFiles);
 /** Answers every call that reaches the port: which services there are, and what each call goes through. */
 export function createEdge({ operations, serverId, health, stopping, log, options }: EdgeParts): RequestHandler {
   /** The first one is the outermost. */
-  const interceptors: Interceptor[] = [createEdgeInterceptor(serverId, options.maxHops, log)];
+  const interceptors: Interceptor[] = [
+    createEdgeInterceptor(serverId, options.maxHops, log),
+    createValidationInterceptor([OperationsServiceDesc]),
+  ];
   return createNodeAdapter({
     log,
     routes: (router) => {

@@ -8,11 +8,11 @@ import {
   OperationFilterSchema,
   type OperationsService as OperationsServiceDesc,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
-import { CallError, invalidField } from "../operations/errors.ts";
+import { CallError } from "../operations/errors.ts";
 import { hasEnded } from "../operations/operation-snapshot.ts";
 import type { OperationCount } from "../operations/operation-store.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
-import { clampCount, cursorNumber, durationOr } from "../operations/request-checks.ts";
+import { clampCount, durationOr } from "../operations/request-checks.ts";
 import { originKey } from "./read-origin.ts";
 
 /** The longest WaitOperation, in milliseconds: below the idle timeout of 60 s that proxies commonly have. */
@@ -23,9 +23,8 @@ const answerShare = 0.05;
 const answerMinimumMs = 20;
 /** The shortest advice for the next poll, in milliseconds. */
 const minimumPollMs = 250;
-const maximumBatch = 1_000;
 
-/** The RPCs of longhaul.v1.OperationsService on top of the registry. */
+/** The RPCs of longhaul.v1.OperationsService on top of the registry. Their requests keep the rules of the protos. */
 export function createOperationsHandlers(
   operations: OperationsService,
   cacheTtlMs: number,
@@ -55,19 +54,16 @@ export function createOperationsHandlers(
     },
     async getOperation({ operationId, maxStaleness, knownRevision }, context) {
       await refuseUnowned(operationId, context);
-      const maxStalenessMs = durationOr(maxStaleness, "max_staleness", undefined);
+      const maxStalenessMs = durationOr(maxStaleness, undefined);
       return unlessKnown(await operations.getOperation(operationId, maxStalenessMs, knownRevision), knownRevision);
     },
     async batchGetOperations({ operations: asked, maxStaleness }, context) {
-      if (asked.length === 0 || asked.length > maximumBatch) {
-        throw invalidField("operations", `has ${asked.length} entries; 1 to ${maximumBatch} are allowed`);
-      }
       const known = new Map(asked.map(({ operationId, knownRevision }) => [operationId, knownRevision]));
       const ids = await answerable(
         asked.map(({ operationId }) => operationId),
         context,
       );
-      const found = await operations.getOperations(ids, durationOr(maxStaleness, "max_staleness", undefined), known);
+      const found = await operations.getOperations(ids, durationOr(maxStaleness, undefined), known);
       const changed: OperationInfo[] = [];
       const notFound: string[] = [];
       let observedAt: Timestamp | undefined;
@@ -86,7 +82,7 @@ export function createOperationsHandlers(
     },
     async waitOperation({ operationId, knownRevision, untilDone, timeout }, context) {
       await refuseUnowned(operationId, context);
-      const wantedMs = Math.min(durationOr(timeout, "timeout", defaultWaitMs), longestWaitMs);
+      const wantedMs = Math.min(durationOr(timeout, defaultWaitMs), longestWaitMs);
       const info = await operations.waitOperation(operationId, {
         knownRevision,
         untilDone,
@@ -97,7 +93,7 @@ export function createOperationsHandlers(
       return unlessKnown(info, knownRevision, minimumPollMs);
     },
     async listOperations({ filter, pageSize, pageToken }) {
-      const size = clampCount(pageSize, "page_size", 50, 1_000);
+      const size = clampCount(pageSize, 50, 1_000);
       return operations.listOperations(filter ?? create(OperationFilterSchema), size, pageToken);
     },
     async countOperations({ filter }) {
@@ -108,10 +104,7 @@ export function createOperationsHandlers(
       return { operation: await operations.cancelOperation(operationId, reason, { force }) };
     },
     async cancelOperations({ filter, reason }) {
-      if (!filter || Object.values(filter).every(isUnset)) {
-        throw invalidField("filter", "has no condition; to cancel everything, name the statuses PENDING and RUNNING");
-      }
-      const operationIds = await operations.cancelOperations(filter, reason);
+      const operationIds = await operations.cancelOperations(filter ?? create(OperationFilterSchema), reason);
       return { operationIds, cancelledCount: operationIds.length };
     },
     async retryOperation({ operationId, requestId }, context) {
@@ -125,8 +118,8 @@ export function createOperationsHandlers(
     async getMetrics({ operationId, cursor, maxRecords, latest }, context) {
       await refuseUnowned(operationId, context);
       const page = await operations.getMetrics(operationId, {
-        cursor: cursorNumber(cursor),
-        maxRecords: clampCount(maxRecords, "max_records", 1_000, 10_000),
+        cursor: Number(cursor),
+        maxRecords: clampCount(maxRecords, 1_000, 10_000),
         latest,
       });
       const { operation, metrics, newCursor, hasMore } = page;
@@ -170,12 +163,4 @@ function countsMessage(counts: readonly OperationCount[]): CountOperationsRespon
     byType,
     byStatus: [...byStatus].sort(([a], [b]) => a - b).map(([status, count]) => ({ status, count })),
   });
-}
-
-/** Whether a field of a filter sets no condition. `$typeName` is no field. */
-function isUnset(value: unknown): boolean {
-  if (typeof value === "string") {
-    return value === "" || value === OperationFilterSchema.typeName;
-  }
-  return value === undefined || (typeof value === "object" && value !== null && Object.keys(value).length === 0);
 }
