@@ -7,23 +7,27 @@ import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/vali
 import { protoSource } from "./proto-source.ts";
 
 /**
- * Prepares the protos for buf, into node_modules/.cache, where buf.yaml and buf.gen.yaml find it:
+ * Prepares the protos for buf, into node_modules/.cache, where buf.yaml and buf.gen.yaml find it, and into each folder
+ * that is named:
  *
- * - buf/validate/validate.proto, which our protos import for their rules. No npm package has it as text, but
- *   protovalidate has its descriptor.
+ * - protovalidate/buf/validate/validate.proto, which our protos import for their rules. No npm package has it as text,
+ *   but protovalidate has its descriptor.
  * - longhaul.binpb, our protos as a descriptor set that does not import it: the rules stay, as options a reader need not
- *   know, and who generates from it needs no code of protovalidate. Given a path, it is written there, too.
+ *   know, and who generates from it needs no code of protovalidate.
  */
 const cache = "node_modules/.cache/longhaul";
+const folders = [cache, ...process.argv.slice(2)];
 const rulesFile = file_buf_validate_validate.proto.name;
 
-write(join(cache, "protovalidate", rulesFile), protoSource(file_buf_validate_validate));
+for (const folder of folders) {
+  write(join(folder, "protovalidate", rulesFile), protoSource(file_buf_validate_validate));
+}
 const whole = join(cache, "with-rules.binpb");
 execFileSync("buf", ["build", "proto", "--output", whole], { stdio: "inherit" });
 const image = fromBinary(FileDescriptorSetSchema, readFileSync(whole));
 image.file = image.file.filter(({ name }) => name !== rulesFile).map(withoutRulesImport);
-for (const path of [join(cache, "longhaul.binpb"), ...process.argv.slice(2)]) {
-  write(path, toBinary(FileDescriptorSetSchema, image));
+for (const folder of folders) {
+  write(join(folder, "longhaul.binpb"), toBinary(FileDescriptorSetSchema, image));
 }
 
 function withoutRulesImport(file: FileDescriptorProto): FileDescriptorProto {
