@@ -145,5 +145,5 @@ function withinRoom(violations: readonly FieldViolation[]): FieldViolation[] {
 }
 
 function shortened(field: string): string {
-  return field.length > longestField ? `${field.slice(0, longestField - 3)}...` : field;
+  return (field.length > longestField ? `${field.slice(0, longestField - 3)}...` : field).toWellFormed();
 }
