@@ -1,24 +1,18 @@
 import { createRegistry, type DescFile } from "@bufbuild/protobuf";
 import { file_google_protobuf_struct, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
-import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import type { Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
-import { ServerReflection as ServerReflectionV1 } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
-import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import { Health } from "../../gen/health/v1/health_pb.ts";
 import { file_longhaul_v1_metrics } from "../../gen/longhaul/v1/metrics_pb.ts";
 import { file_longhaul_v1_operation } from "../../gen/longhaul/v1/operation_pb.ts";
 import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
-import { createDescriptorIndex } from "./descriptor-index.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
-import { createHealthHandlers } from "./health-handlers.ts";
 import type { HealthState } from "./health-state.ts";
 import type { RequestHandler } from "./listener.ts";
 import { createNodeAdapter } from "./node-adapter.ts";
-import { OpenStreams } from "./open-streams.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
-import { createReflectionHandlers } from "./reflection-handlers.ts";
+import { addStandardServices } from "./standard-services.ts";
 import { createValidationInterceptor } from "./validation-interceptor.ts";
 
 /** What the edge is made of. */
@@ -44,9 +38,6 @@ export interface EdgeOptions {
   readonly reflection: boolean;
 }
 
-/** Streams of health watches and of reflection that may be open at a time. */
-const maximumStreams = 1_000;
-
 /** Types that travel in a google.protobuf.Any and so must be known for JSON. */
 const anyTypeFiles: readonly DescFile[] = [
   file_google_rpc_error_details,
@@ -68,7 +59,7 @@ export function createEdge({ operations, serverId, health, stopping, log, option
     log,
     routes: (router) => {
       router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));
-      addStandardServices(router, health, new OpenStreams(stopping, maximumStreams), options.reflection);
+      addStandardServices(router, { health, stopping, reflectedTypes: options.reflection ? anyTypeFiles : undefined });
     },
     interceptors,
     readMaxBytes: options.maxMessageBytes,
@@ -76,32 +67,4 @@ export function createEdge({ operations, serverId, health, stopping, log, option
     // An unknown field is a misspelt one: a filter without its condition would match everything.
     jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
   });
-}
-
-/** Adds what tells of the server itself. It tells of every service of the router, also of those that are added later. */
-function addStandardServices(
-  router: ConnectRouter,
-  health: HealthState,
-  streams: OpenStreams,
-  hasReflection: boolean,
-): void {
-  const services = lazily(() => new Set(router.handlers.map(({ service }) => service)));
-  const serviceNames = lazily(() => new Set([...services()].map(({ typeName }) => typeName)));
-  router.service(Health, createHealthHandlers(health, streams, serviceNames));
-  if (hasReflection) {
-    const reflected = lazily(() => ({
-      serviceNames: serviceNames(),
-      index: createDescriptorIndex([...[...services()].map(({ file }) => file), ...anyTypeFiles]),
-    }));
-    router.service(ServerReflectionV1, createReflectionHandlers(reflected, streams));
-    router.service(ServerReflectionV1Alpha, createReflectionHandlers(reflected, streams));
-  }
-}
-
-function lazily<T extends object>(make: () => T): () => T {
-  let made: T | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
 }
