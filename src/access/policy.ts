@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { parseJsonFile } from "../files/json-file.ts";
-import { isOperationType } from "../operations/operation-id.ts";
+import { isOperationType } from "../operations/request-checks.ts";
 import type { Grant } from "./caller-access.ts";
 import type { Principal } from "./principal.ts";
 import { roles } from "./roles.ts";

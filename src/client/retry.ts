@@ -16,7 +16,8 @@ const maximumBackoffMs = 5_000;
 
 /**
  * Calls until the server answers, waiting longer from try to try and at random, so that clients do not return in step;
- * at least as long as the server's google.rpc.RetryInfo says. Undefined when the signal ends that.
+ * at least as long as the server's google.rpc.RetryInfo says, which also asks for a retry of what it refuses for now,
+ * such as one call too many. Undefined when the signal ends that.
  * Throws what the server refuses the call with, and the last error once `retryForMs` is over.
  */
 export async function retryUnreachable<T>(
@@ -31,8 +32,9 @@ export async function retryUnreachable<T>(
       return await call();
     } catch (error) {
       if (signal?.aborted) return undefined;
-      const pauseMs = Math.max(backoffMs * (0.75 + clock.random() / 2), askedPauseMs(error));
-      if (!isUnreachable(error) || clock.now() + pauseMs > giveUpAtMs) throw error;
+      const askedMs = askedPauseMs(error);
+      const pauseMs = Math.max(backoffMs * (0.75 + clock.random() / 2), askedMs ?? 0);
+      if ((askedMs === undefined && !isUnreachable(error)) || clock.now() + pauseMs > giveUpAtMs) throw error;
       await clock.pause(pauseMs, signal);
     }
   }
@@ -44,7 +46,7 @@ export function isUnreachable(error: unknown): boolean {
   return code === Code.Unavailable || code === Code.DeadlineExceeded;
 }
 
-function askedPauseMs(error: unknown): number {
+function askedPauseMs(error: unknown): number | undefined {
   const [info] = ConnectError.from(error).findDetails(RetryInfoSchema);
-  return info?.retryDelay ? durationMs(info.retryDelay) : 0;
+  return info?.retryDelay && durationMs(info.retryDelay);
 }

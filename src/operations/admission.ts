@@ -12,11 +12,11 @@ import { existingOperation, type NewOperation, newStoredOperation } from "./crea
 import { CallError } from "./errors.ts";
 import { infoOf, type KnownOperation, type OwnOperation } from "./known-operation.ts";
 import type { OperationControl, OperationExecutor } from "./operation-executor.ts";
-import { checkOperationId, quote } from "./operation-id.ts";
+import { quote } from "./operation-id.ts";
 import type { OperationRegistry } from "./operation-registry.ts";
 import { hasEnded } from "./operation-snapshot.ts";
 import type { OperationStore, StoredOperation } from "./operation-store.ts";
-import { checkCreateRequest } from "./request-checks.ts";
+import { checkCreateRequest, checkOperationId } from "./request-checks.ts";
 import type { Standing } from "./standing.ts";
 
 /** What admitting operations needs. */

@@ -2,7 +2,12 @@ import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protob
 import { context } from "@opentelemetry/api";
 import type { Logger } from "pino";
 import { type OperationError, type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
-import { CreateOperationRequestSchema, type OperationFilter } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import {
+  CancelOperationRequestSchema,
+  CancelOperationsRequestSchema,
+  CreateOperationRequestSchema,
+  type OperationFilter,
+} from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { CancellationCoordinator } from "../cancellation/cancellation-coordinator.ts";
 import type { CancellationToken } from "../cancellation/cancellation-token.ts";
 import { ProgressBridge } from "../progress/progress-bridge.ts";
@@ -18,7 +23,6 @@ import { hasMoved, infoOf, type OwnOperation } from "./known-operation.ts";
 import type { OperationCondition } from "./operation-condition.ts";
 import { operationError } from "./operation-errors.ts";
 import type { OperationControl, OperationExecutor, OperationRun } from "./operation-executor.ts";
-import { checkOperationId } from "./operation-id.ts";
 import { OperationReader, type Wait, type Wanted } from "./operation-reader.ts";
 import { OperationRegistry } from "./operation-registry.ts";
 import { hasEnded } from "./operation-snapshot.ts";
@@ -30,7 +34,8 @@ import type { OperationsOptions } from "./operations-options.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
 import { type MetricsPage, type MetricsQuery, readMetrics } from "./read-metrics.ts";
 import { type RegistryActivity, registryActivity } from "./registry-activity.ts";
-import { checkFilter, checkReason } from "./request-checks.ts";
+import { checkFilter, checkOperationId } from "./request-checks.ts";
+import { checkRules } from "./request-rules.ts";
 import { RunControl } from "./run-control.ts";
 import type { Standing } from "./standing.ts";
 import { Succession } from "./succession.ts";
@@ -185,9 +190,6 @@ export class OperationsService {
     maxStalenessMs?: number,
     knownRevisions: ReadonlyMap<string, bigint> = new Map(),
   ): Promise<Map<string, OperationInfo>> {
-    operationIds.forEach((operationId, index) => {
-      checkOperationId(operationId, `operations[${index}].operation_id`);
-    });
     const readings = await this.#reader.readMany(operationIds, (operationId) => {
       return { maxStalenessMs, knownRevision: knownRevisions.get(operationId) ?? 0n };
     });
@@ -268,8 +270,7 @@ export class OperationsService {
    * that has ended is answered unchanged.
    */
   async cancelOperation(operationId: string, reason: string, { force = false } = {}): Promise<OperationInfo> {
-    checkReason(reason);
-    checkOperationId(operationId);
+    checkRules(CancelOperationRequestSchema, create(CancelOperationRequestSchema, { operationId, reason }));
     for (let moves = 0; ; moves++) {
       const known = await this.#registry.find(operationId);
       await cancelKnown(this.#cancelContext, known, reason, force);
@@ -281,8 +282,7 @@ export class OperationsService {
 
   /** Asks every operation that matches filter and condition to stop, and answers which, newest first. */
   async cancelOperations(filter: OperationFilter, reason: string, condition?: OperationCondition): Promise<string[]> {
-    checkReason(reason);
-    checkFilter(filter);
+    checkRules(CancelOperationsRequestSchema, create(CancelOperationsRequestSchema, { filter, reason }));
     return cancelMatching(this.#cancelContext, filter, reason, condition);
   }
 

@@ -1,5 +1,6 @@
 import { createContextValues, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { AccessControl } from "../access/access-control.ts";
 import { createOperationsFor } from "../access/operations-for.ts";
 import { peerOf } from "../listener/peer.ts";
@@ -14,6 +15,7 @@ import { peerKey } from "./peer-key.ts";
 import { createRateLimitInterceptor } from "./rate-limit-interceptor.ts";
 import { anyTypes, createRoutes } from "./routes.ts";
 import { createSightInterceptor } from "./sight-interceptor.ts";
+import { createValidationInterceptor } from "./validation-interceptor.ts";
 
 /** What the edge is made of. */
 export interface EdgeParts {
@@ -59,6 +61,7 @@ export function createEdgeInterceptors({
     createEdgeInterceptor(serverId, maxHops, log),
     ...(accessControl ? [createAccessInterceptor(accessControl)] : []),
     ...(perSecond > 0 ? [createRateLimitInterceptor({ perSecond, burst })] : []),
+    createValidationInterceptor([OperationsServiceDesc]),
   ];
 }
 

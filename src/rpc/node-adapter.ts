@@ -85,8 +85,9 @@ export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAd
 
   return (request, response) => {
     answer(request, response).catch((error: unknown) => {
-      // The caller has gone.
-      if (ConnectError.from(error).code !== Code.Aborted) {
+      const { code } = ConnectError.from(error);
+      // Else the caller has gone.
+      if (code !== Code.Aborted && code !== Code.Canceled) {
         log.error({ err: error, path: pathOf(request) }, "a call could not be answered");
         refuse(request, response, 500, internalError()).catch(() => {});
       }

@@ -8,19 +8,21 @@ import {
   OperationFilterSchema,
   type OperationsService as OperationsServiceDesc,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
-import { CallError, invalidField } from "../operations/errors.ts";
+import { CallError } from "../operations/errors.ts";
 import { hasEnded } from "../operations/operation-snapshot.ts";
 import type { OperationCount } from "../operations/operation-store.ts";
-import { clampCount, cursorNumber, durationOr } from "../operations/request-checks.ts";
+import { clampCount, durationOr } from "../operations/request-checks.ts";
 import { originKey } from "./read-origin.ts";
 import type { RegistryView } from "./registry-view.ts";
 import { waitTimeMs } from "./wait-time.ts";
 
 /** The shortest advice for the next poll, in milliseconds. */
 const minimumPollMs = 250;
-const maximumBatch = 1_000;
 
-/** The RPCs of longhaul.v1.OperationsService on top of the registry, as far as each caller may see it. */
+/**
+ * The RPCs of longhaul.v1.OperationsService on top of the registry, as far as each caller may see it. Their requests
+ * keep the rules of the protos.
+ */
 export function createOperationsHandlers(
   viewOf: RegistryView,
   cacheTtlMs: number,
@@ -50,23 +52,16 @@ export function createOperationsHandlers(
     },
     async getOperation({ operationId, maxStaleness, knownRevision }, context) {
       await refuseUnowned(operationId, context);
-      const maxStalenessMs = durationOr(maxStaleness, "max_staleness", undefined);
+      const maxStalenessMs = durationOr(maxStaleness, undefined);
       return unlessKnown(await viewOf(context).getOperation(operationId, maxStalenessMs, knownRevision), knownRevision);
     },
     async batchGetOperations({ operations: asked, maxStaleness }, context) {
-      if (asked.length === 0 || asked.length > maximumBatch) {
-        throw invalidField("operations", `has ${asked.length} entries; 1 to ${maximumBatch} are allowed`);
-      }
       const known = new Map(asked.map(({ operationId, knownRevision }) => [operationId, knownRevision]));
       const ids = await answerable(
         asked.map(({ operationId }) => operationId),
         context,
       );
-      const found = await viewOf(context).getOperations(
-        ids,
-        durationOr(maxStaleness, "max_staleness", undefined),
-        known,
-      );
+      const found = await viewOf(context).getOperations(ids, durationOr(maxStaleness, undefined), known);
       const changed: OperationInfo[] = [];
       const notFound: string[] = [];
       let observedAt: Timestamp | undefined;
@@ -88,14 +83,14 @@ export function createOperationsHandlers(
       const info = await viewOf(context).waitOperation(operationId, {
         knownRevision,
         untilDone,
-        timeoutMs: waitTimeMs(durationOr(timeout, "timeout", undefined), context),
+        timeoutMs: waitTimeMs(durationOr(timeout, undefined), context),
         signal: context.signal,
       });
       // The wait itself has been the pause.
       return unlessKnown(info, knownRevision, minimumPollMs);
     },
     async listOperations({ filter, pageSize, pageToken }, context) {
-      const size = clampCount(pageSize, "page_size", 50, 1_000);
+      const size = clampCount(pageSize, 50, 1_000);
       return viewOf(context).listOperations(filter ?? create(OperationFilterSchema), size, pageToken);
     },
     async countOperations({ filter }, context) {
@@ -106,10 +101,7 @@ export function createOperationsHandlers(
       return { operation: await viewOf(context).cancelOperation(operationId, reason, { force }) };
     },
     async cancelOperations({ filter, reason }, context) {
-      if (!filter || Object.values(filter).every(isUnset)) {
-        throw invalidField("filter", "has no condition; to cancel everything, name the statuses PENDING and RUNNING");
-      }
-      const operationIds = await viewOf(context).cancelOperations(filter, reason);
+      const operationIds = await viewOf(context).cancelOperations(filter ?? create(OperationFilterSchema), reason);
       return { operationIds, cancelledCount: operationIds.length };
     },
     async retryOperation({ operationId, requestId }, context) {
@@ -123,8 +115,8 @@ export function createOperationsHandlers(
     async getMetrics({ operationId, cursor, maxRecords, latest }, context) {
       await refuseUnowned(operationId, context);
       const page = await viewOf(context).getMetrics(operationId, {
-        cursor: cursorNumber(cursor),
-        maxRecords: clampCount(maxRecords, "max_records", 1_000, 10_000),
+        cursor: Number(cursor),
+        maxRecords: clampCount(maxRecords, 1_000, 10_000),
         latest,
       });
       const { operation, metrics, newCursor, hasMore } = page;
@@ -162,12 +154,4 @@ function countsMessage(counts: readonly OperationCount[]): CountOperationsRespon
     byType,
     byStatus: [...byStatus].sort(([a], [b]) => a - b).map(([status, count]) => ({ status, count })),
   });
-}
-
-/** Whether a field of a filter sets no condition. `$typeName` is no field. */
-function isUnset(value: unknown): boolean {
-  if (typeof value === "string") {
-    return value === "" || value === OperationFilterSchema.typeName;
-  }
-  return value === undefined || (typeof value === "object" && value !== null && Object.keys(value).length === 0);
 }

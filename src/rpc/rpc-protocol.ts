@@ -35,7 +35,8 @@ export function protocolOf(httpMethod: string, contentType: string, url: string)
   if (grpcContentType.test(contentType)) {
     return "grpc";
   }
-  if (grpcWebContentType.test(contentType)) {
+  // Nobody here speaks the text form, which would need a text for an answer.
+  if (grpcWebContentType.test(contentType) && !contentType.includes("-text")) {
     return "grpc-web";
   }
   if (contentTypeStreamRegExp.test(contentType)) {

@@ -232,14 +232,17 @@ describe("a pause before the next try", () => {
     }
   });
 
-  test("is as long as the server asks for", async () => {
-    const busy = new ConnectError("not now", Code.Unavailable, undefined, [
-      { desc: RetryInfoSchema, value: { retryDelay: durationFromMs(3_000) } },
-    ]);
-    const { client, pauses } = await startClient({ cancelOperation: script(refusal(busy), () => snapshot(1n)) });
-    await client.cancel("op_1", "enough");
-    expect(pauses).toEqual([3_000]);
-  });
+  test.each([Code.Unavailable, Code.ResourceExhausted])(
+    "is as long as the server asks for with code %i",
+    async (code) => {
+      const busy = new ConnectError("not now", code, undefined, [
+        { desc: RetryInfoSchema, value: { retryDelay: durationFromMs(3_000) } },
+      ]);
+      const { client, pauses } = await startClient({ cancelOperation: script(refusal(busy), () => snapshot(1n)) });
+      await client.cancel("op_1", "enough");
+      expect(pauses).toEqual([3_000]);
+    },
+  );
 });
 
 describe("metrics", () => {

@@ -79,7 +79,7 @@ describe.each(failures)("a disk that %s", (_, mode, reason) => {
     await operationWhen(client, running, ({ progress }) => progress?.stepsCompleted === 3n);
 
     setMode(mode);
-    await expectRefused(createTraining(server, {}));
+    await expectRefused(createTraining(server, {}, "may be repeated"));
     await expectRefused(client.cancelOperation({ operationId: running, reason: "not now" }));
     await expectRefused(client.deleteOperation({ operationId: ended }));
     const { operation } = await client.getOperation({ operationId: running });

@@ -7,6 +7,7 @@ import { connectHealthClient } from "../support/health-client.ts";
 import { frame, rawConnectCall } from "../support/raw-rpc.ts";
 import { startServerProcess } from "../support/server-process.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { startTestReplicas } from "../support/test-replicas.ts";
 import { startTestServer } from "../support/test-server.ts";
 import { TestServices } from "../support/test-services.ts";
 
@@ -150,4 +151,18 @@ describe("a server whose disk is full", () => {
     disk.setMode("healthy");
     expect(await next()).toEqual(["SERVING", "SERVING"]);
   });
+});
+
+test("a server whose database goes away is not serving until it is back, although nobody calls", {
+  timeout: 60_000,
+}, async () => {
+  const { database, replicas } = await startTestReplicas(1, { databaseTimeoutMs: 1_000 });
+  const client = connectHealthClient(replicas[0]?.url ?? "");
+  const next = client.watch("");
+  expect(await next()).toBe("SERVING");
+  await database.kill();
+  expect(await next()).toBe("NOT_SERVING");
+  expect(await client.check(health)).toBe("SERVING");
+  await database.start();
+  expect(await next()).toBe("SERVING");
 });

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import * as http2 from "node:http2";
 import { gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
@@ -217,6 +218,27 @@ test("a request that names no authority is refused, and the server lives on", as
   expect((await client.countOperations({})).total).toBe(0n);
   expect(await rawConnectCall(url, { path: get })).toMatchObject({ reason: "INVALID_FIELD" });
 });
+
+test.each(["//", "*", "/a b", "/%zz", "?", "http://[", `/${"x".repeat(10_000)}`])(
+  "the path %j is refused, and the server lives on",
+  async (path) => {
+    const { url, port, client } = await server();
+    const socket = await rawConnection(port);
+    const type = "content-type: application/grpc-web";
+    socket.write(`POST ${path} HTTP/1.1\r\nhost: [\r\n${type}\r\ncontent-length: 0\r\n\r\n`);
+    const [bytes] = (await once(socket, "data")) as [Buffer];
+    expect(bytes.toString()).toMatch(/^HTTP\/1\.1 (200|400) /);
+    const session = http2.connect(url);
+    session.on("error", () => {});
+    onTestFinished(() => session.destroy());
+    const stream = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc" });
+    stream.on("error", () => {});
+    // Answered, or reset where HTTP/2 itself does not allow the path.
+    stream.resume();
+    await new Promise((resolve) => stream.once("close", resolve));
+    expect((await client.countOperations({})).total).toBe(0n);
+  },
+);
 
 test("an error that cannot be put into words ends the call all the same", async () => {
   const { url } = await server();

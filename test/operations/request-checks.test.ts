@@ -2,21 +2,14 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { CreateOperationRequestSchema, OperationFilterSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
-import {
-  checkCreateRequest,
-  checkFilter,
-  checkReason,
-  clampCount,
-  cursorNumber,
-  durationOr,
-} from "../../src/operations/request-checks.ts";
+import { checkCreateRequest, checkFilter, clampCount, durationOr } from "../../src/operations/request-checks.ts";
 
 /** A refusal that names the field, in its message and as a violation. */
 const namesField = (field: string) =>
   expect.objectContaining({
     reason: "INVALID_FIELD",
     message: expect.stringContaining(`${field}: `),
-    details: { violations: [{ field, description: expect.any(String) }] },
+    details: { violations: expect.arrayContaining([{ field, description: expect.any(String) }]) },
   });
 
 const pairs = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, "v"]));
@@ -35,9 +28,9 @@ describe("a create request", () => {
     ["total_steps", { totalSteps: -1n }],
     ["total_steps", { totalSteps: 2n ** 60n }],
     ["labels", { labels: pairs(65) }],
-    ["labels", { labels: { "": "v" } }],
-    ["labels", { labels: { "a b": "v" } }],
-    ["labels", { labels: { ["x".repeat(64)]: "v" } }],
+    ['labels[""]', { labels: { "": "v" } }],
+    ['labels["a b"]', { labels: { "a b": "v" } }],
+    [`labels["${"x".repeat(64)}"]`, { labels: { ["x".repeat(64)]: "v" } }],
     ['labels["k"]', { labels: { k: "x".repeat(257) } }],
     ["phases[0].name", { phases: [{ name: "", toPercentage: 10 }] }],
     [
@@ -49,13 +42,13 @@ describe("a create request", () => {
         ],
       },
     ],
-    ["phases[0]", { phases: [{ name: "a", fromPercentage: -1, toPercentage: 10 }] }],
-    ["phases[0]", { phases: [{ name: "a", toPercentage: 101 }] }],
-    ["phases[0]", { phases: [{ name: "a", toPercentage: Number.NaN }] }],
+    ["phases[0].from_percentage", { phases: [{ name: "a", fromPercentage: -1, toPercentage: 10 }] }],
+    ["phases[0].to_percentage", { phases: [{ name: "a", toPercentage: 101 }] }],
+    ["phases[0].to_percentage", { phases: [{ name: "a", toPercentage: Number.NaN }] }],
     ["phases[0]", { phases: [{ name: "a", fromPercentage: 20, toPercentage: 10 }] }],
     ["metadata.symbol", { metadata: { symbol: "x".repeat(257) } }],
     ["metadata.start_date", { metadata: { startDate: beyondTime } }],
-    ["metadata.end_date", { metadata: { startDate: seconds(2n), endDate: seconds(1n) } }],
+    ["metadata", { metadata: { startDate: seconds(2n), endDate: seconds(1n) } }],
     ["retention", { retention: durationFromMs(-1) }],
     ["retention", { retention: seconds(11n * 366n * 86_400n) }],
     ["execution_timeout", { executionTimeout: durationFromMs(0) }],
@@ -92,7 +85,7 @@ describe("a filter", () => {
     ["filter.statuses[0]", { statuses: [0] }],
     ["filter.statuses[1]", { statuses: [2, 77 as never] }],
     ["filter.parent_operation_id", { parentOperationId: "x" }],
-    ["filter.labels", { labels: { "?": "v" } }],
+    ['filter.labels["?"]', { labels: { "?": "v" } }],
     ["filter.created_after", { createdAfter: beyondTime }],
     ["filter.created_before", { createdBefore: seconds(-62_135_596_801n) }],
   ])("is refused for %s", (field, init) => {
@@ -104,25 +97,11 @@ describe("a filter", () => {
   });
 });
 
-test.each(["", "  \n", "x".repeat(1025)])("a reason is neither empty nor overlong (%#)", (reason) => {
-  expect(() => checkReason(reason)).toThrow(namesField("reason"));
+test("a count is its default when 0, and its most when more", () => {
+  expect([0, 1, 1_000, 2_147_483_647].map((size) => clampCount(size, 50, 1_000))).toEqual([50, 1, 1_000, 1_000]);
 });
 
-test("a count is its default when 0, its most when more, and refused when negative", () => {
-  expect([0, 1, 1_000, 2_147_483_647].map((size) => clampCount(size, "page_size", 50, 1_000))).toEqual([
-    50, 1, 1_000, 1_000,
-  ]);
-  expect(() => clampCount(-1, "page_size", 50, 1_000)).toThrow(namesField("page_size"));
-});
-
-test("a duration is its default when unset and refused when negative", () => {
-  expect(durationOr(undefined, "timeout", 30_000)).toBe(30_000);
-  expect(durationOr(durationFromMs(0), "timeout", 30_000)).toBe(0);
-  expect(() => durationOr(durationFromMs(-1), "timeout", 30_000)).toThrow(namesField("timeout"));
-});
-
-test("a cursor that no log can reach is refused", () => {
-  expect(cursorNumber(9_007_199_254_740_991n)).toBe(Number.MAX_SAFE_INTEGER);
-  expect(() => cursorNumber(9_007_199_254_740_992n)).toThrow(namesField("cursor"));
-  expect(() => cursorNumber(2n ** 64n - 1n)).toThrow(namesField("cursor"));
+test("a duration is its default when unset", () => {
+  expect(durationOr(undefined, 30_000)).toBe(30_000);
+  expect(durationOr(durationFromMs(0), 30_000)).toBe(0);
 });

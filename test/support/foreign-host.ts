@@ -43,7 +43,10 @@ interface Epoch {
 
 type Handler<Request> = (call: ServerUnaryCall<Request, object>, answer: sendUnaryData<object>) => void;
 
-const protoDirectory = fileURLToPath(new URL("../../proto", import.meta.url));
+/** The protos, and what they import; the latter is written by the build, which an install runs. */
+const includeDirs = ["proto", "dist/protovalidate"].map((path) =>
+  fileURLToPath(new URL(`../../${path}`, import.meta.url)),
+);
 
 /** Starts the host; it stops when the running test ends. */
 export async function startForeignHost(): Promise<ForeignHost> {
@@ -121,7 +124,7 @@ export async function startForeignHost(): Promise<ForeignHost> {
 
 function loadService() {
   const definition = loadSync("longhaul/v1/operations_service.proto", {
-    includeDirs: [protoDirectory],
+    includeDirs,
     keepCase: true,
     longs: Number,
     enums: String,

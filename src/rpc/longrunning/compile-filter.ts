@@ -1,5 +1,6 @@
 import { allOf, anyOf, not, type OperationCondition } from "../../operations/operation-condition.ts";
 import { quote } from "../../operations/operation-id.ts";
+import { isLabelKey } from "../../operations/request-checks.ts";
 import {
   compareDone,
   compareName,
@@ -26,9 +27,6 @@ const fields: ReadonlyMap<string, FieldComparison> = new Map([
   ["completed_at", compareTime("completed_at")],
 ]);
 const allowed = `the fields are ${[...fields.keys()].join(", ")} and labels.{key}`;
-
-/** The keys that labels can have; another one would be found nowhere, and is a mistake. */
-const labelKeyPattern = /^[A-Za-z0-9][A-Za-z0-9_./-]{0,62}$/;
 
 /**
  * The condition an AIP-160 filter says; undefined when the filter is empty. Throws CallError INVALID_FIELD, which names
@@ -125,7 +123,8 @@ function joined([first, ...rest]: readonly FilterText[]): FilterText {
 }
 
 function labelKey({ text, position }: FilterText): string {
-  if (!labelKeyPattern.test(text)) {
+  // Another one would be found nowhere, and is a mistake.
+  if (!isLabelKey(text)) {
     throw refusal(
       position,
       `${quote(text)} is not a label key; 1 to 63 letters, digits and "_./-", a letter or digit first`,

@@ -1,9 +1,9 @@
 import { invalidField } from "../../operations/errors.ts";
 import { quote } from "../../operations/operation-id.ts";
+import { isOperationId } from "../../operations/request-checks.ts";
 
 /** The collection of all operations. */
 const collection = "operations";
-const namePattern = /^operations\/(op_[a-z0-9_]{1,125})$/;
 
 /** The name of an operation in google.longrunning. */
 export function nameFromId(operationId: string): string {
@@ -12,8 +12,9 @@ export function nameFromId(operationId: string): string {
 
 /** The id in a name. Throws CallError INVALID_FIELD when it is none. */
 export function idFromName(name: string): string {
-  const [, operationId] = namePattern.exec(name) ?? [];
-  if (operationId === undefined) {
+  const prefix = nameFromId("");
+  const operationId = name.slice(prefix.length);
+  if (!name.startsWith(prefix) || !isOperationId(operationId)) {
     const example = nameFromId("op_training_20250120_093000_4k2m8x");
     throw invalidField("name", `${quote(name)} is not the name of an operation; they look like "${example}"`);
   }
