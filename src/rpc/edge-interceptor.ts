@@ -6,9 +6,10 @@ import { originKey, readOrigin } from "./read-origin.ts";
 
 /** What every call goes through: it learns how it came here, and whatever it throws becomes one kind of error. */
 export function createEdgeInterceptor(instanceId: string, maxHops: number, log: Logger): Interceptor {
-  const answerFor = (error: unknown, request: UnaryRequest | StreamRequest): ConnectError => {
+  const answerFor = (failure: unknown, request: UnaryRequest | StreamRequest): ConnectError => {
+    const error = isAbort(failure) && request.signal.aborted ? request.signal.reason : failure;
     const answer = connectErrorFrom(error, isRepeatable(request));
-    if (!(error instanceof CallError) || error.details.cause !== undefined) {
+    if (error instanceof CallError ? error.details.cause !== undefined : error === failure) {
       log.error({ err: error, method: request.method.name, code: answer.code }, "a call failed");
     }
     return answer;
@@ -24,6 +25,11 @@ export function createEdgeInterceptor(instanceId: string, maxHops: number, log: 
       throw answerFor(error, request);
     }
   };
+}
+
+/** What timers and waits of Node.js throw when the signal of a call ends them; the signal knows why. */
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
 }
 
 /** Whether a call that is made again does its work once: not if it leaves the request_id empty that would see to it. */

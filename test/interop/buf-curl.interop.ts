@@ -1,6 +1,6 @@
 import { testClient } from "./client-tests.ts";
 import { type CommandCall, takeSteps } from "./command-line-steps.ts";
-import { descriptorSet, run, workFolder } from "./programs.ts";
+import { descriptorSet, run } from "./programs.ts";
 
 const service = "longhaul.v1.OperationsService";
 /** Connect's names of the codes that the steps meet. */
@@ -9,10 +9,9 @@ const codes: Readonly<Record<string, number>> = { invalid_argument: 3, deadline_
 await testClient("buf curl", {
   needs: [["buf", "--version"]],
   build: async () => {
-    const schema = await descriptorSet(await workFolder("buf-curl"));
     return (protocol, { address, secure }) => {
       const call: CommandCall = async (method, request, timeoutMs) => {
-        const given = ["curl", "--schema", schema, "--protocol", protocol, "-d", JSON.stringify(request)];
+        const given = ["curl", "--schema", descriptorSet, "--protocol", protocol, "-d", JSON.stringify(request)];
         if (secure) {
           given.push("--cacert", secure.caFile, "-H", `authorization: Bearer ${secure.token}`);
         } else if (protocol === "grpc") {

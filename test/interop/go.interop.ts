@@ -11,7 +11,7 @@ await testClient("Go", {
     const bin = join(folder, "bin");
     const go = (...given: string[]) => run("go", given, { cwd: source, env: { GOBIN: bin } });
     await go("install", "tool");
-    await run("buf", ["generate", await descriptorSet(folder), "--template", "buf.gen.yaml"], {
+    await run("buf", ["generate", descriptorSet, "--template", "buf.gen.yaml"], {
       cwd: source,
       env: { PATH: `${bin}:${process.env["PATH"]}` },
     });

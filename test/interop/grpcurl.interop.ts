@@ -1,23 +1,22 @@
+import { createRegistry, fromJson, type JsonObject, toBinary } from "@bufbuild/protobuf";
+import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.ts";
 import { testClient } from "./client-tests.ts";
 import { type CommandCall, takeSteps } from "./command-line-steps.ts";
-import { descriptorSet, goProgram, run, workFolder } from "./programs.ts";
+import { goProgram, run } from "./programs.ts";
 
-interface Detail {
-  readonly "@type": string;
-  readonly "@value": string;
-}
+const detailTypes = createRegistry(file_google_rpc_error_details);
 
+// It learns the protocol from the server's reflection.
 await testClient("grpcurl", {
   needs: [["go", "version"]],
   build: async () => {
-    const schema = await descriptorSet(await workFolder("grpcurl"));
     const program = await goProgram("github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4");
     return (_, { address, secure }) => {
       const security = secure
-        ? ["-cacert", secure.caFile, "-rpc-header", `authorization: Bearer ${secure.token}`]
+        ? ["-cacert", secure.caFile, "-H", `authorization: Bearer ${secure.token}`]
         : ["-plaintext"];
       const call: CommandCall = async (method, request, timeoutMs) => {
-        const given = [...security, "-protoset", schema, "-format-error", "-d", JSON.stringify(request)];
+        const given = [...security, "-format-error", "-d", JSON.stringify(request)];
         if (timeoutMs !== undefined) {
           given.push("-max-time", String(timeoutMs / 1_000));
         }
@@ -39,9 +38,15 @@ function refusalOf(text: string) {
   if (text.includes("deadline exceeded")) {
     return { code: 4 };
   }
-  const { code, details } = JSON.parse(text.slice(text.indexOf("\n{")));
-  return {
-    code,
-    details: details.map(({ "@type": type, "@value": value }: Detail) => ({ type: type.split("/").at(-1), value })),
-  };
+  const { code, details } = JSON.parse(text.slice(text.indexOf("\n{"))) as { code: number; details: JsonObject[] };
+  return { code, details: details.map(encoded) };
+}
+
+function encoded({ "@type": url, ...detail }: JsonObject): { type: string; value: string } {
+  const type = String(url).split("/").at(-1) ?? "";
+  const schema = detailTypes.getMessage(type);
+  if (!schema) {
+    throw new Error(`grpcurl has not learnt ${type}`);
+  }
+  return { type, value: Buffer.from(toBinary(schema, fromJson(schema, detail))).toString("base64") };
 }

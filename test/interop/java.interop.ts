@@ -20,7 +20,7 @@ await testClient("Java", {
     const plugin = join(folder, "tools", "protoc-gen-grpc-java-linux-x86_64.exe");
     await Promise.all([chmod(protoc, 0o755), chmod(plugin, 0o755)]);
     await run(protoc, [
-      `--descriptor_set_in=${await descriptorSet(folder)}`,
+      `--descriptor_set_in=${descriptorSet}`,
       `--java_out=${generated}`,
       `--plugin=protoc-gen-grpc-java=${plugin}`,
       `--grpc-java_out=${generated}`,

@@ -55,12 +55,8 @@ export async function workFolder(name: string): Promise<string> {
   return folder;
 }
 
-/** The protocol as a descriptor set, for generators of every language. Answers its path. */
-export async function descriptorSet(folder: string): Promise<string> {
-  const path = join(folder, "longhaul.binpb");
-  await run("buf", ["build", "proto", "-o", path]);
-  return path;
-}
+/** The protocol as a descriptor set, for generators of every language, as it is published. `npm ci` builds it. */
+export const descriptorSet = join(root, "dist", "longhaul.binpb");
 
 /** The files of the protocol that clients are generated from. */
 export const protoFiles = ["metrics", "operation", "operations_service"].map((name) => `longhaul/v1/${name}.proto`);

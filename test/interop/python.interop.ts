@@ -14,7 +14,7 @@ await testClient("Python", {
     await run(python, [
       "-m",
       "grpc_tools.protoc",
-      `--descriptor_set_in=${await descriptorSet(folder)}`,
+      `--descriptor_set_in=${descriptorSet}`,
       `--python_out=${folder}`,
       `--grpc_python_out=${folder}`,
       ...protoFiles,

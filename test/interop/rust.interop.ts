@@ -10,7 +10,7 @@ await testClient("Rust", {
     const folder = await workFolder("rust");
     await run("cargo", ["build", "--locked", "--quiet"], {
       cwd: source,
-      env: { LONGHAUL_DESCRIPTORS: await descriptorSet(folder), CARGO_TARGET_DIR: folder },
+      env: { LONGHAUL_DESCRIPTORS: descriptorSet, CARGO_TARGET_DIR: folder },
     });
     const program = join(folder, "debug", "longhaul-client");
     return (_, target) => printedSteps((options) => run(program, options), target);

@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import {
   loadPackageDefinition,
   Server,
@@ -10,6 +9,7 @@ import {
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { onTestFinished } from "vitest";
+import { protoDirectories } from "./proto-directories.ts";
 
 /**
  * A host as another team would write it: from the protos alone, with the host profile's four methods, and with none of
@@ -42,11 +42,6 @@ interface Epoch {
 }
 
 type Handler<Request> = (call: ServerUnaryCall<Request, object>, answer: sendUnaryData<object>) => void;
-
-/** The protos, and what they import; the latter is written by the build, which an install runs. */
-const includeDirs = ["proto", "dist/protovalidate"].map((path) =>
-  fileURLToPath(new URL(`../../${path}`, import.meta.url)),
-);
 
 /** Starts the host; it stops when the running test ends. */
 export async function startForeignHost(): Promise<ForeignHost> {
@@ -124,7 +119,7 @@ export async function startForeignHost(): Promise<ForeignHost> {
 
 function loadService() {
   const definition = loadSync("longhaul/v1/operations_service.proto", {
-    includeDirs,
+    includeDirs: protoDirectories,
     keepCase: true,
     longs: Number,
     enums: String,

@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import {
   credentials,
@@ -9,6 +8,7 @@ import {
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { onTestFinished } from "vitest";
+import { protoDirectories } from "./proto-directories.ts";
 
 /** A client made from the protos alone, with nothing but the retries and the load balancing that gRPC itself has. */
 export interface RetryingClient {
@@ -17,7 +17,6 @@ export interface RetryingClient {
   call(method: string, request: object): Promise<any>;
 }
 
-const protoDirectory = fileURLToPath(new URL("../../proto", import.meta.url));
 /** How long one call may take with all its attempts, in milliseconds. */
 const deadlineMs = 20_000;
 
@@ -41,7 +40,7 @@ const serviceConfig = {
 /** Connects with several servers; closed when the running test ends. */
 export function connectRetryingClient(ports: readonly number[]): RetryingClient {
   const definition = loadSync("longhaul/v1/operations_service.proto", {
-    includeDirs: [protoDirectory],
+    includeDirs: protoDirectories,
     keepCase: true,
     longs: Number,
     enums: String,
