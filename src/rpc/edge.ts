@@ -11,9 +11,11 @@ import { peerOf } from "../listener/peer.ts";
 import type { RequestHandler } from "../listener/request-handler.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
+import { withoutLongTimeouts } from "./long-timeouts.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
 import { peerKey } from "./peer-key.ts";
 import { createRateLimitInterceptor } from "./rate-limit-interceptor.ts";
+import { withTrailersOnly } from "./trailers-only.ts";
 
 /** What the edge is made of. */
 export interface EdgeParts {
@@ -54,7 +56,7 @@ export function createEdge({ operations, serverId, log, options }: EdgeParts): R
       createRateLimitInterceptor({ perSecond: options.rateLimitPerSecond, burst: options.rateLimitBurst }),
     );
   }
-  return connectNodeAdapter({
+  const handler = connectNodeAdapter({
     routes: (router) => {
       router.service(OperationsServiceDesc, createOperationsHandlers(operations, options.cacheTtlMs));
     },
@@ -65,4 +67,5 @@ export function createEdge({ operations, serverId, log, options }: EdgeParts): R
     // An unknown field is a misspelt one: a filter without its condition would match everything.
     jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
   });
+  return withoutLongTimeouts(withTrailersOnly(handler));
 }
