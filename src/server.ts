@@ -117,7 +117,8 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
         orchestrator.stop();
       }
       await operations.drain("the server is stopping", config.shutdownGraceMs * drainShare);
-      // Waiters are answered before the connections go.
+      // No call begins any more that would only be refused. Waiters are answered before the connections go.
+      listener.stopAccepting();
       await operations.close();
       for (const orchestrator of orchestrators) {
         orchestrator.close();
