@@ -69,7 +69,12 @@ export async function listen(handler: RequestHandler, options: ListenerOptions):
   if (options.log) {
     complainOfDrops(server, options.log, limits.maxConnections);
   }
-  await bind(server, options);
+  try {
+    await bind(server, options);
+  } catch (error) {
+    tls?.files.stop();
+    throw error;
+  }
   const looking = setInterval(
     () => {
       const nowMs = performance.now();
