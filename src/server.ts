@@ -161,7 +161,9 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
         orchestrator.stop();
       }
       await operations.drain("the server is stopping", config.shutdownGraceMs * drainShare);
-      // Waiters are answered, and streams end, before the connections go.
+      // No call begins any more that would only be refused. Waiters are answered, and streams end, before the
+      // connections go.
+      listener.stopAccepting();
       await operations.close();
       stopping.abort();
       for (const orchestrator of orchestrators) {

@@ -216,7 +216,7 @@ export const settings = {
   maxMetadataBytes: setting<number>(
     "bytes",
     "LONGHAUL_MAX_METADATA_BYTES",
-    256 * 1024,
+    mebibyte,
     "Encoded metadata of one operation",
   ),
   rateLimitPerSecond: setting<number>(

@@ -30,9 +30,9 @@ test("the README explains every reason the registry gives a FAILED operation", (
 
 test("the scripts the README names exist", () => {
   const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
-  const named = [...readme.matchAll(/npm (?:run )?(demo|test:chaos|test|bench|check|generate|longhaul)\b/g)].map(
-    ([, name]) => name,
-  );
+  const named = [
+    ...readme.matchAll(/npm (?:run )?(demo|test:chaos|test:abuse|test|bench|check|generate|longhaul)\b/g),
+  ].map(([, name]) => name);
   expect(new Set(named).difference(new Set(Object.keys(scripts)))).toEqual(new Set());
   expect(named.length).toBeGreaterThan(4);
 });
@@ -40,7 +40,7 @@ test("the scripts the README names exist", () => {
 test("the pages and files the README and its pages link to exist", () => {
   const pages = ["README.md", ...["replicas", "errors", "operations", "security"].map((name) => `docs/${name}.md`)];
   const missing = pages.flatMap((page) =>
-    [...read(page).matchAll(/\]\(([^)#:]+)\)/g)]
+    [...read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
       .map(([, target = ""]) => join(root, page, "..", target))
       .filter((target) => !existsSync(target)),
   );

@@ -72,6 +72,8 @@ function createPlainServer(options: ServerOptions, http2Server: http2.Http2Serve
     peek(socket, limits.headersTimeoutMs, (isHttp2) => {
       connections.decided(socket);
       if (isHttp2) {
+        // The HTTP/1.1 server wants it otherwise; here a client that has ended is gone.
+        socket.allowHalfOpen = false;
         http2Server.emit("connection", socket);
       } else {
         connections.addHttp1(socket);

@@ -33,7 +33,9 @@ export interface Listener {
    * with their next answer. New connections are still taken, for those who have nowhere else to go.
    */
   drain(): void;
-  /** Takes no more connections, ends idle ones, and cuts off what is still open after `graceMs`. Safe to repeat. */
+  /** The same, and takes no more connections; calls that are under way go on. Safe to repeat. */
+  stopAccepting(): void;
+  /** The same, and cuts off what is still open after `graceMs`. Resolves when all is closed. Safe to repeat. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -67,7 +69,12 @@ export async function listen(handler: RequestHandler, options: ListenerOptions):
   if (options.log) {
     complainOfDrops(server, options.log, limits.maxConnections);
   }
-  await bind(server, options);
+  try {
+    await bind(server, options);
+  } catch (error) {
+    tls?.files.stop();
+    throw error;
+  }
   const looking = setInterval(
     () => {
       const nowMs = performance.now();
@@ -83,14 +90,21 @@ export async function listen(handler: RequestHandler, options: ListenerOptions):
       session.close();
     }
   };
+  let closed: Promise<void> | undefined;
+  const stopAccepting = () => {
+    closed ??= new Promise<void>((resolve) => server.close(() => resolve()));
+    drain();
+    connections.destroyUndecided();
+    tls?.files.stop();
+    return closed;
+  };
   return {
     port,
     isSecure: tls !== undefined,
     drain,
+    stopAccepting: () => void stopAccepting(),
     close: async (graceMs) => {
-      tls?.files.stop();
-      drain();
-      await close(server, connections, graceMs);
+      await endWithin(graceMs, server, connections, stopAccepting());
       clearInterval(looking);
     },
   };
@@ -120,12 +134,15 @@ async function bind(server: http.Server, { host, port }: ListenerOptions): Promi
   }
 }
 
-async function close(server: http.Server, connections: Connections, graceMs: number): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+async function endWithin(
+  graceMs: number,
+  server: http.Server,
+  connections: Connections,
+  closed: Promise<void>,
+): Promise<void> {
+  // A keep-alive connection whose last call has ended is idle, and nobody else would end it.
   server.closeIdleConnections();
-  // A keep-alive connection whose last call ends meanwhile is idle then, and nobody else would end it.
   const idleCheck = setInterval(() => server.closeIdleConnections(), idleCheckMs);
-  connections.destroyUndecided();
   const cutOff = setTimeout(() => connections.destroyAll(), graceMs);
   await closed;
   clearInterval(idleCheck);

@@ -12,8 +12,10 @@ import type { AnyRequest, AnyResponse, RequestHandler } from "../listener/reques
 import { CallError } from "../operations/errors.ts";
 import { connectErrorFrom, internalError } from "./call-errors.ts";
 import { type RefusedCall, seenKey } from "./call-recorder.ts";
+import { withoutLongTimeouts } from "./long-timeouts.ts";
 import { explain } from "./refusal-details.ts";
 import { protocolOf, refusal } from "./rpc-protocol.ts";
+import { withTrailersOnly } from "./trailers-only.ts";
 
 /** What the adapter is made of. */
 export interface NodeAdapterOptions extends Omit<ConnectNodeAdapterOptions, "fallback" | "requestPathPrefix"> {
@@ -83,7 +85,7 @@ export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAd
     return serve(handler, call, response);
   };
 
-  return (request, response) => {
+  const handler: RequestHandler = (request, response) => {
     answer(request, response).catch((error: unknown) => {
       const { code } = ConnectError.from(error);
       // Else the caller has gone.
@@ -93,6 +95,7 @@ export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAd
       }
     });
   };
+  return withoutLongTimeouts(withTrailersOnly(handler));
 }
 
 /**

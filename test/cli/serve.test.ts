@@ -46,6 +46,19 @@ describe("serve", () => {
     expect(result.stderr).not.toContain('"msg":"stopped"');
   });
 
+  test("goes on for the drain grace at SIGTERM and ends at once with 143 at a second one", async () => {
+    const dataDir = await temporaryDirectory();
+    const command = startCli(["serve", "--port", "0", "--data-dir", dataDir, "--drain-grace-ms", "60000"]);
+    const { url } = JSON.parse(await command.line("listening"));
+    command.kill("SIGTERM");
+    await command.line("stopping");
+    expect((await connectTestClient(String(url)).countOperations({})).total).toBe(0n);
+    command.kill("SIGTERM");
+    const result = await command.result;
+    expect(result.code).toBe(143);
+    expect(result.stderr).not.toContain('"msg":"stopped"');
+  });
+
   test("prints the configuration it would run with, flags first, without passwords, and starts nothing", async () => {
     const result = await runCli(["serve", "--port", "1234", "--print-config"], {
       LONGHAUL_PORT: "99",

@@ -52,6 +52,7 @@ export function connectRetryingClient(ports: readonly number[]): RetryingClient 
   const target = `ipv4:${ports.map((port) => `127.0.0.1:${port}`).join(",")}`;
   const client = new longhaul.v1.OperationsService(target, credentials.createInsecure(), {
     "grpc.service_config": JSON.stringify(serviceConfig),
+    "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1_000,
   });
   onTestFinished(() => client.close());
