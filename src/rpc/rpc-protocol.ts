@@ -77,9 +77,10 @@ export function grpcTrailer(error: ConnectError, trailer = new Headers()): Heade
   return trailer;
 }
 
-/** Encodes grpc-message by the letter of gRPC: grpc-js does not decode what need not have been encoded. */
+/** Encodes grpc-message by the letter of gRPC, which is less: grpc-js does not decode all that need not be encoded. */
 export function respellMessage(trailer: Headers): void {
-  trailer.set("grpc-message", encodeURI(decodeURIComponent(trailer.get("grpc-message") ?? "")));
+  const message = decodeURIComponent(trailer.get("grpc-message") ?? "");
+  trailer.set("grpc-message", message.replaceAll(/[^ -$&-~]+/g, encodeURIComponent));
 }
 
 /** The frame that ends a gRPC-Web answer. */
