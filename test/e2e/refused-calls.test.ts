@@ -235,6 +235,7 @@ test.each(["//", "*", "/a b", "/%zz", "?", "http://[", `/${"x".repeat(10_000)}`]
     stream.on("error", () => {});
     // Answered, or reset where HTTP/2 itself does not allow the path.
     stream.resume();
+    stream.end();
     await new Promise((resolve) => stream.once("close", resolve));
     expect((await client.countOperations({})).total).toBe(0n);
   },
