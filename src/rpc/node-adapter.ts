@@ -78,6 +78,7 @@ export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAd
     let call: UniversalServerRequest;
     try {
       const contextValues = options.contextValues?.(request) ?? createContextValues();
+      replaceAuthority(request.headers);
       call = { ...universalRequestFromNodeRequest(request, response, undefined, contextValues), body: bodyOf(request) };
     } catch {
       return refuse(request, response, 400, new CallError("INVALID_MESSAGE", "the request names no valid authority"));
@@ -96,6 +97,18 @@ export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAd
     });
   };
   return withoutLongTimeouts(withTrailersOnly(handler));
+}
+
+/**
+ * Replaces an authority that no URL can have. gRPC clients write what they were told to connect to, which may be several
+ * addresses, and nobody here asks for it.
+ */
+function replaceAuthority(headers: AnyRequest["headers"]): void {
+  const name = headers[":authority"] === undefined ? "host" : ":authority";
+  const authority = headers[name];
+  if (authority !== undefined && !URL.canParse(`http://${authority}`)) {
+    headers[name] = "localhost";
+  }
 }
 
 /**

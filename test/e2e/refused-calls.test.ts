@@ -219,6 +219,12 @@ test("a request that names no authority is refused, and the server lives on", as
   expect(await rawConnectCall(url, { path: get })).toMatchObject({ reason: "INVALID_FIELD" });
 });
 
+test("an authority that is a list of addresses, as gRPC clients of several servers write it, is none of our business", async () => {
+  const { url } = await server();
+  const headers = { ":authority": "127.0.0.1:50051,127.0.0.1:50052" };
+  expect(await rawGrpcCall(url, { path: get, headers })).toMatchObject({ reason: "INVALID_FIELD" });
+});
+
 test.each(["//", "*", "/a b", "/%zz", "?", "http://[", `/${"x".repeat(10_000)}`])(
   "the path %j is refused, and the server lives on",
   async (path) => {

@@ -1,20 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { ServiceError } from "@grpc/grpc-js";
 import { expect, onTestFinished, test } from "vitest";
-import { loadServices } from "../../src/orchestrator/load-services.ts";
-import { type Server, startServer } from "../../src/server.ts";
-import { startPostgres } from "../support/postgres-server.ts";
 import { connectRetryingClient } from "../support/retrying-client.ts";
-import { startServerProcess } from "../support/server-process.ts";
-import { temporaryDirectory } from "../support/temporary-directory.ts";
-import { type TestSettings, testConfig } from "../support/test-config.ts";
+import { startRollingServers } from "../support/rolling-restart.ts";
 
-/** Restarts, of which every fifth is one of a process by SIGTERM. */
 const restarts = 50;
 const clients = 4;
-/** How long a server is up before the next one is stopped: clients have found it again by then. */
-const minimumReadyMs = 1_000;
 
 /** Uses the servers until it is told to stop; what fails is kept. */
 function putUnderLoad(ports: readonly number[]) {
@@ -56,31 +47,10 @@ function putUnderLoad(ports: readonly number[]) {
 }
 
 test("two servers restarted in turn, 50 times under load: clients with an ordinary retry policy see no failed call", async () => {
-  const database = await startPostgres();
-  onTestFinished(() => database.stop());
-  const databaseUrl = await database.createDatabase();
-  const directory = await temporaryDirectory();
-  const settings: TestSettings = { databaseUrl, databasePoolSize: 5, shutdownGraceMs: 4_000 };
-  const services = new URL("../support/test-services.ts", import.meta.url).pathname;
-  let here: Server | undefined;
-  const startHere = async (port: number) =>
-    startServer(testConfig(directory, { ...settings, port }), { orchestrators: await loadServices(services) });
-  here = await startHere(0);
-  onTestFinished(() => here?.stop());
-  let there = await startServerProcess(directory, settings);
-  const ports = [here.port, there.port];
-  const { seen, failed, stop } = putUnderLoad(ports);
-
+  const servers = await startRollingServers();
+  const { seen, failed, stop } = putUnderLoad(servers.ports);
   for (let restart = 1; restart <= restarts; restart++) {
-    await sleep(minimumReadyMs);
-    if (restart % 5 === 0) {
-      there.kill("SIGTERM");
-      await there.exited;
-      there = await startServerProcess(directory, { ...settings, port: there.port });
-    } else {
-      await here.stop();
-      here = await startHere(here.port);
-    }
+    await servers.restart();
     expect(failed, `after restart ${restart}`).toEqual([]);
   }
   await stop();

@@ -1,5 +1,6 @@
 import { beforeAll, describe, test } from "vitest";
 import { missing } from "./programs.ts";
+import { expectNoFailedCall, type LoadProgram } from "./rolling-load.ts";
 import { type ClientHabits, expectSteps, readSteps, type SeenSteps } from "./steps.ts";
 import { plaintextTarget, secureTarget, type Target } from "./targets.ts";
 
@@ -11,6 +12,8 @@ export interface ForeignClient extends ClientHabits {
   readonly build: () => Promise<(protocol: string, target: Target) => Promise<SeenSteps>>;
   /** What it speaks. */
   readonly protocols: readonly string[];
+  /** How it puts load on several servers, once it is built. Default: it does not. */
+  readonly load?: () => Promise<LoadProgram>;
 }
 
 /** The tests of a client in another language: all steps over each protocol it speaks. */
@@ -30,6 +33,12 @@ export async function testClient(name: string, client: ForeignClient): Promise<v
     test.each(client.protocols)("%s, TLS and a token", async (protocol) => {
       expectSteps(await takeSteps(protocol, await secureTarget()), client);
     });
+    const { load } = client;
+    if (load) {
+      test("sees no failed call while two servers are restarted in turn, 50 times", async () => {
+        await expectNoFailedCall(await load());
+      });
+    }
   });
 }
 

@@ -20,5 +20,6 @@ await testClient("Go", {
     return (protocol, target) => printedSteps((options) => run(program, ["--protocol", protocol, ...options]), target);
   },
   // All but the first are connect-go's.
+  load: async () => ({ command: join(await workFolder("go"), "client"), given: ["-load"] }),
   protocols: ["grpc-go", "connect", "grpc", "grpcweb"],
 });

@@ -23,5 +23,13 @@ await testClient("Python", {
       run(python, [join(source, "client.py"), ...options], { env: { PYTHONPATH: folder } });
     return (_, target) => printedSteps(client, target);
   },
+  load: async () => {
+    const folder = await workFolder("python");
+    return {
+      command: join(folder, "venv", "bin", "python"),
+      given: [join(source, "client.py"), "--load"],
+      env: { PYTHONPATH: folder },
+    };
+  },
   protocols: ["grpcio"],
 });

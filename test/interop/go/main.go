@@ -15,7 +15,12 @@ func main() {
 	address := flag.String("address", "", "host:port of the server")
 	caFile := flag.String("ca", "", "PEM file of the authority to trust; plaintext without it")
 	token := flag.String("token", "", "bearer token")
+	addresses := flag.String("load", "", "host:port,host:port: puts load on these servers instead, until standard input ends")
 	flag.Parse()
+	if *addresses != "" {
+		load(*addresses)
+		return
+	}
 
 	var trusted *tls.Config
 	if *caFile != "" {

@@ -194,13 +194,17 @@ func list(api operations) facts {
 }
 
 func begin(api operations, parameters map[string]any, labels map[string]string) string {
-	fields, err := structpb.NewStruct(parameters)
-	check(err)
 	answer, err := api.create(background, &pb.CreateOperationRequest{
-		OperationType: "training", Labels: labels, Metadata: &pb.OperationMetadata{Parameters: fields},
+		OperationType: "training", Labels: labels, Metadata: &pb.OperationMetadata{Parameters: structOf(parameters)},
 	})
 	check(err)
 	return answer.Operation.OperationId
+}
+
+func structOf(values map[string]any) *structpb.Struct {
+	fields, err := structpb.NewStruct(values)
+	check(err)
+	return fields
 }
 
 func waitForEnd(api operations, id string) *pb.OperationInfo {

@@ -11,6 +11,7 @@ from google.protobuf import duration_pb2, json_format, struct_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+import load
 from longhaul.v1 import operation_pb2, operations_service_pb2 as api, operations_service_pb2_grpc as rpc
 
 DETAILS = {
@@ -185,10 +186,14 @@ STEPS = {
 
 def main():
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--address", required=True, help="host:port of the server")
+    arguments.add_argument("--address", help="host:port of the server")
     arguments.add_argument("--ca", help="PEM file of the authority to trust; plaintext without it")
     arguments.add_argument("--token", help="bearer token; needs --ca")
+    arguments.add_argument("--load", help="host:port,host:port: puts load on these servers instead, until standard input ends")
     given = arguments.parse_args()
+    if given.load:
+        load.run(given.load)
+        return
     if given.ca:
         with open(given.ca, "rb") as pem:
             credentials = grpc.ssl_channel_credentials(pem.read())

@@ -1,9 +1,8 @@
 // The polling helper of cloud.google.com/go/longrunning against google.longrunning.Operations, from the start to the end
 // of operations.
 //
-//	go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
-//	go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
-//	buf generate ../../../../proto
+//	go install tool
+//	buf generate ../../../../dist/longhaul.binpb
 //	go run . 127.0.0.1:50051
 //
 // The server has to serve test/support/test-services.ts. Prints a line for each part and ends with 1 when one is not

@@ -2,8 +2,8 @@
 
     pip install -r requirements.txt
     mkdir gen
-    P=../../../../proto
-    python -m grpc_tools.protoc -I $P --python_out=gen --grpc_python_out=gen $P/longhaul/v1/*.proto
+    python -m grpc_tools.protoc --descriptor_set_in=../../../../dist/longhaul.binpb --python_out=gen \
+        --grpc_python_out=gen longhaul/v1/metrics.proto longhaul/v1/operation.proto longhaul/v1/operations_service.proto
     PYTHONPATH=gen python client.py 127.0.0.1:50051
 
 The server has to serve test/support/test-services.ts. Prints a line for each part and ends with 1 when one is not right.
