@@ -14,6 +14,15 @@ test("the README's host is the one in the examples, and has at most 25 lines", (
   expect(host.split("\n").length).toBeLessThanOrEqual(25);
 });
 
+test("the programs on the page about clients are those that are run", () => {
+  const page = read("docs/clients.md");
+  const programs = [...page.matchAll(/^`(test\/interop\/\S+)`:\n\n```\w+\n(.*?)\n```$/gms)];
+  expect(programs.map(([, path]) => path?.split("/")[2])).toEqual(["python", "go", "java", "rust"]);
+  for (const [, path = "", program] of programs) {
+    expect(program, path).toBe(read(path).trim());
+  }
+});
+
 test("the README's configuration table is the table of settings", () => {
   const rows = Object.entries(settings).map(([key, { env, default: value, description }]) => {
     const shown = value === "" ? "none" : `\`${value}\``;
@@ -31,14 +40,17 @@ test("the README explains every reason the registry gives a FAILED operation", (
 test("the scripts the README names exist", () => {
   const { scripts } = JSON.parse(read("package.json")) as { scripts: Record<string, string> };
   const named = [
-    ...readme.matchAll(/npm (?:run )?(demo|test:chaos|test:abuse|test|bench|check|generate|longhaul)\b/g),
+    ...readme.matchAll(/npm (?:run )?(demo|test:interop|test:chaos|test:abuse|test|bench|check|generate|longhaul)\b/g),
   ].map(([, name]) => name);
   expect(new Set(named).difference(new Set(Object.keys(scripts)))).toEqual(new Set());
   expect(named.length).toBeGreaterThan(4);
 });
 
 test("the pages and files the README and its pages link to exist", () => {
-  const pages = ["README.md", ...["replicas", "errors", "operations", "security"].map((name) => `docs/${name}.md`)];
+  const pages = [
+    "README.md",
+    ...["replicas", "errors", "operations", "security", "clients"].map((name) => `docs/${name}.md`),
+  ];
   const missing = pages.flatMap((page) =>
     [...read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
       .map(([, target = ""]) => join(root, page, "..", target))

@@ -1,4 +1,5 @@
-import { beforeAll, describe, test } from "vitest";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, test } from "vitest";
 import { missing } from "./programs.ts";
 import { expectNoFailedCall, type LoadProgram } from "./rolling-load.ts";
 import { type ClientHabits, expectSteps, readSteps, type SeenSteps } from "./steps.ts";
@@ -12,9 +13,13 @@ export interface ForeignClient extends ClientHabits {
   readonly build: () => Promise<(protocol: string, target: Target) => Promise<SeenSteps>>;
   /** What it speaks. */
   readonly protocols: readonly string[];
+  /** Runs the example of the page about clients, once it is built, against a server of examples/hello. */
+  readonly greet?: (address: string) => Promise<string>;
   /** How it puts load on several servers, once it is built. Default: it does not. */
   readonly load?: () => Promise<LoadProgram>;
 }
+
+const helloServices = fileURLToPath(new URL("../../examples/hello/services.ts", import.meta.url));
 
 /** The tests of a client in another language: all steps over each protocol it speaks. */
 export async function testClient(name: string, client: ForeignClient): Promise<void> {
@@ -33,7 +38,13 @@ export async function testClient(name: string, client: ForeignClient): Promise<v
     test.each(client.protocols)("%s, TLS and a token", async (protocol) => {
       expectSteps(await takeSteps(protocol, await secureTarget()), client);
     });
-    const { load } = client;
+    const { greet, load } = client;
+    if (greet) {
+      test("the example of the page about clients", async () => {
+        const { address } = await plaintextTarget({ services: helloServices });
+        expect(await greet(address)).toBe("Hello, world!\n");
+      });
+    }
     if (load) {
       test("sees no failed call while two servers are restarted in turn, 50 times", async () => {
         await expectNoFailedCall(await load());

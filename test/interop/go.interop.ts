@@ -17,9 +17,11 @@ await testClient("Go", {
     });
     const program = join(folder, "client");
     await go("build", "-o", program, ".");
+    await go("build", "-o", join(folder, "greeting"), "./greeting");
     return (protocol, target) => printedSteps((options) => run(program, ["--protocol", protocol, ...options]), target);
   },
   // All but the first are connect-go's.
+  greet: async (address) => run(join(await workFolder("go"), "greeting"), [address]),
   load: async () => ({ command: join(await workFolder("go"), "client"), given: ["-load"] }),
   protocols: ["grpc-go", "connect", "grpc", "grpcweb"],
 });

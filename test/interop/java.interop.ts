@@ -5,6 +5,12 @@ import { descriptorSet, protoFiles, run, workFolder } from "./programs.ts";
 
 const source = join(import.meta.dirname, "java");
 
+async function java(program: string, options: readonly string[]): Promise<string> {
+  const folder = await workFolder("java");
+  const classes = `${join(folder, "build", "classes")}:${join(folder, "libraries", "*")}`;
+  return run("java", ["-cp", classes, program, ...options]);
+}
+
 await testClient("Java", {
   needs: [
     ["java", "-version"],
@@ -27,8 +33,8 @@ await testClient("Java", {
       ...protoFiles,
     ]);
     await maven("package");
-    const classes = `${join(folder, "build", "classes")}:${join(folder, "libraries", "*")}`;
-    return (_, target) => printedSteps((options) => run("java", ["-cp", classes, "Client", ...options]), target);
+    return (_, target) => printedSteps((options) => java("Client", options), target);
   },
+  greet: (address) => java("Greeting", [address]),
   protocols: ["grpc-java"],
 });

@@ -23,6 +23,11 @@ await testClient("Python", {
       run(python, [join(source, "client.py"), ...options], { env: { PYTHONPATH: folder } });
     return (_, target) => printedSteps(client, target);
   },
+  greet: async (address) => {
+    const folder = await workFolder("python");
+    const python = join(folder, "venv", "bin", "python");
+    return run(python, [join(source, "greeting.py"), address], { env: { PYTHONPATH: folder } });
+  },
   load: async () => {
     const folder = await workFolder("python");
     return {

@@ -15,6 +15,7 @@ await testClient("Rust", {
     const program = join(folder, "debug", "longhaul-client");
     return (_, target) => printedSteps((options) => run(program, options), target);
   },
+  greet: async (address) => run(join(await workFolder("rust"), "debug", "greeting"), [address]),
   protocols: ["tonic"],
   // tonic's own timer ends a call as CANCELLED.
   deadlineCode: 1,
