@@ -1,9 +1,14 @@
+import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcJsTransport, PollingClient } from "longhaul";
 
 // The caller's side of bench/interceptors.ts, as a process of its own: each message is a number of Gets to make.
 
-const [url = "", operationId = ""] = process.argv.slice(2);
-const client = new PollingClient(createGrpcJsTransport({ baseUrl: url }));
+const [url = "", operationId = "", token = ""] = process.argv.slice(2);
+const bearer: Interceptor = (next) => (request) => {
+  request.header.set("authorization", `Bearer ${token}`);
+  return next(request);
+};
+const client = new PollingClient(createGrpcJsTransport({ baseUrl: url, interceptors: [bearer] }));
 /** Calls that are open at a time. */
 const callsAtOnce = 16;
 

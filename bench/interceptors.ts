@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -8,6 +8,7 @@ import { createContextValues, type UnaryRequest } from "@connectrpc/connect";
 import { callerRuns, OperationsServiceDesc, resolveConfig, startServer } from "longhaul";
 import { pino } from "pino";
 import { GetOperationRequestSchema, GetOperationResponseSchema } from "../gen/longhaul/v1/operations_service_pb.ts";
+import { createAccessControl } from "../src/access/access-control.ts";
 import { createCallRecorder } from "../src/rpc/call-recorder.ts";
 import { createEdgeInterceptors } from "../src/rpc/edge.ts";
 import { createServerLog } from "../src/telemetry/server-log.ts";
@@ -25,14 +26,22 @@ export interface InterceptorCost {
   readonly interceptorMicroseconds: number;
 }
 
+/** A caller that is known by a static token, and may do everything. */
+const token = "bench-token-0123456789";
+
 /**
  * Measures Gets over gRPC from another process, with the log at its default level in a file, Prometheus on and no SDK
- * of OpenTelemetry; and by turns, the interceptors alone around a handler that does nothing.
+ * of OpenTelemetry, a static token, a role and a rate limit; and by turns, the interceptors alone around a handler that
+ * does nothing.
  */
 export async function benchInterceptors(): Promise<InterceptorCost> {
   const directory = await mkdtemp(join(tmpdir(), "longhaul-bench-"));
   const env = { LONGHAUL_PORT: "0", LONGHAUL_ADMIN_PORT: "0", LONGHAUL_CACHE_TTL_MS: "60000" };
-  const config = resolveConfig({ env: { ...env, LONGHAUL_DATA_DIR: join(directory, "data") } });
+  const access = { tokensFile: join(directory, "tokens.json"), accessPolicyFile: join(directory, "policy.json") };
+  await writeFile(access.tokensFile, JSON.stringify({ tokens: [{ name: "bench", token }] }));
+  await writeFile(access.accessPolicyFile, JSON.stringify({ bindings: [{ role: "admin", tokens: ["bench"] }] }));
+  const flags = { ...access, dataDir: join(directory, "data"), rateLimitPerSecond: "1000000" };
+  const config = resolveConfig({ env, flags });
   const destination = pino.destination(join(directory, "log"));
   const log = createServerLog(config.logLevel, destination);
   const server = await startServer(config, { log });
@@ -43,7 +52,7 @@ export async function benchInterceptors(): Promise<InterceptorCost> {
       { executor: callerRuns },
     );
     await server.operations.startOperation(operationId);
-    client = fork(new URL("./get-client.ts", import.meta.url), [server.url, operationId], {
+    client = fork(new URL("./get-client.ts", import.meta.url), [server.url, operationId, token], {
       execArgv: ["--conditions=source"],
     });
     await once(client, "message");
@@ -55,7 +64,18 @@ export async function benchInterceptors(): Promise<InterceptorCost> {
     });
     const recorder = createCallRecorder(log, metrics.calls);
     const intercepted = chain(
-      createEdgeInterceptors({ accessControl: undefined, serverId: "bench", log, recorder, options: config }),
+      createEdgeInterceptors({
+        accessControl: createAccessControl({
+          ...config,
+          jwt: { issuer: "", audience: "", algorithms: [] },
+          log,
+          now: Date.now,
+        }),
+        serverId: "bench",
+        log,
+        recorder,
+        options: config,
+      }),
       operationId,
     );
     let callMicroseconds = Number.POSITIVE_INFINITY;
@@ -94,7 +114,12 @@ function chain(interceptors: ReturnType<typeof createEdgeInterceptors>, operatio
     requestMethod: "POST",
     url: "http://127.0.0.1/longhaul.v1.OperationsService/GetOperation",
     signal: new AbortController().signal,
-    header: new Headers({ "content-type": "application/grpc", te: "trailers", "grpc-timeout": "10S" }),
+    header: new Headers({
+      "content-type": "application/grpc",
+      te: "trailers",
+      "grpc-timeout": "10S",
+      authorization: `Bearer ${token}`,
+    }),
     contextValues: createContextValues(),
     message: create(GetOperationRequestSchema, { operationId }),
   };

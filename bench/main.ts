@@ -35,5 +35,5 @@ row("gRPC Get at a gateway, miss (host in the same process, too)", missMicroseco
 row("  ratio", missMicroseconds / hitMicroseconds, "");
 const { callMicroseconds, interceptorMicroseconds } = await benchInterceptors();
 row("CPU of a gRPC Get from the cache, in the server", callMicroseconds, "µs");
-row("CPU of its interceptors: log, metrics, trace, errors", interceptorMicroseconds, "µs");
+row("CPU of all interceptors: sight, errors, access, limit, rules", interceptorMicroseconds, "µs");
 row("  ratio", interceptorMicroseconds / callMicroseconds, "");
