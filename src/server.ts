@@ -3,7 +3,7 @@ import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
-import { type AccessControl, createAccessControl } from "./access/access-control.ts";
+import type { AccessControl } from "./access/access-control.ts";
 import { refuseExposure } from "./access/exposure.ts";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
 import { createClientCredentials } from "./client/client-credentials.ts";
@@ -66,7 +66,7 @@ const isWildcard = /^(0\.0\.0\.0|::|\*)$/;
 export async function startServer(config: Config, parts: ServerParts = {}): Promise<Server> {
   const { log = createServerLog(config.logLevel) } = parts;
   refuseExposure(config);
-  const accessControl = createAccess(config, parts, log);
+  const accessControl = await createAccess(config, parts, log);
   const orchestrators = parts.orchestrators ?? (config.services ? await loadServices(config.services) : []);
   const undo = new AsyncDisposableStack();
   try {
@@ -223,10 +223,19 @@ function createMembership(from: {
 }
 
 /** Who may do what; undefined on servers that ask nobody who they are. */
-function createAccess(config: Config, { now = Date.now }: ServerParts, log: Logger): AccessControl | undefined {
+/** Loaded only where callers are asked who they are: what reads policies and tokens is large. */
+async function createAccess(
+  config: Config,
+  { now = Date.now }: ServerParts,
+  log: Logger,
+): Promise<AccessControl | undefined> {
   const { jwtIssuer: issuer, jwtAudience: audience, jwtAlgorithms, accessPolicyFile } = config;
+  if (accessPolicyFile === "") {
+    return undefined;
+  }
+  const { createAccessControl } = await import("./access/access-control.ts");
   const jwt = { issuer, audience, algorithms: jwtAlgorithms.split(",") };
-  return accessPolicyFile === "" ? undefined : createAccessControl({ ...config, jwt, log, now });
+  return createAccessControl({ ...config, jwt, log, now });
 }
 
 function refusePlaintextRoutes({ routes }: Config, { credentials }: HostPoolOptions): void {

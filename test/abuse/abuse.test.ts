@@ -156,7 +156,7 @@ describe("a server stands", { timeout: 120_000 }, () => {
           expect((await post(target, createPath, { "content-type": "application/json" }, body)).httpStatus).toBe(400);
         }
         for (const body of grpc) {
-          expect((await post(target, createPath, { "content-type": "application/grpc" }, body)).grpcStatus).toBe(13);
+          expect((await post(target, createPath, { "content-type": "application/grpc" }, body)).grpcStatus).toBe(3);
         }
       }
     });

@@ -8,7 +8,7 @@ import { type RecordSeen, recordsOf, type Told } from "./told.ts";
 const { PENDING, RUNNING, COMPLETED } = OperationStatus;
 
 /** How long everything may take to end after the last kill, in milliseconds. */
-const settleMs = 60_000;
+const settleMs = 120_000;
 const pollMs = 300;
 const batch = 500;
 
