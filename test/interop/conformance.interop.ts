@@ -26,6 +26,7 @@ describe.skipIf(reason !== undefined)("connectrpc/conformance", () => {
       [
         ...["--mode", "server", "--conf", join(folder, "config.yaml")],
         ...["--known-failing", `@${join(folder, "known-failing.txt")}`],
+        ...["--known-flaky", `@${join(folder, "known-flaky.txt")}`],
         ...["--", process.execPath, "--conditions=source", join(folder, "server.ts")],
       ],
       { env: { CONFORMANCE_DESCRIPTORS: descriptors } },

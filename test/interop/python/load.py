@@ -1,6 +1,7 @@
 """Puts load on several servers with nothing but the retries and the load balancing that gRPC itself has."""
 
 import json
+import logging
 import sys
 import threading
 import uuid
@@ -36,6 +37,8 @@ USERS = 2
 
 def run(addresses):
     """Uses the servers until standard input ends, and prints how many calls it made and which failed."""
+    # grpcio logs what it does not tell: why an answer could not be read.
+    logging.basicConfig()
     over = threading.Event()
     calls, failed = [], []
 
