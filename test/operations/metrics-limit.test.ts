@@ -1,10 +1,14 @@
 import { create } from "@bufbuild/protobuf";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { OperationInfoSchema, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import { CreateOperationRequestSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import { BridgeSource } from "../../src/operations/bridge-source.ts";
+import { newStoredOperation } from "../../src/operations/create-operation.ts";
+import { LiveOperation } from "../../src/operations/live-operation.ts";
 import { MetricsLimit } from "../../src/operations/metrics-limit.ts";
 import type { PullRequest } from "../../src/operations/operation-source.ts";
 import { keptWarnings, ProgressBridge } from "../../src/progress/progress-bridge.ts";
+import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { metricRecords } from "../support/metric-records.ts";
 import { observed, ScriptedSource } from "../support/scripted-source.ts";
 import { startTestRegistry } from "../support/test-registry.ts";
@@ -53,6 +57,22 @@ describe("the limit of an operation", () => {
     const limit = limitOf(1, 3, [warning]);
     expect(limit).toMatchObject({ warning, isExceeded: true });
     expect([limit.keeps(3), limit.keeps(4), limit.upTo(9n), limit.upTo(2n)]).toEqual([true, false, 3n, 2n]);
+  });
+
+  test("that is smaller than what a host told of before is what the operation shows", async () => {
+    const store = await openSqliteStore(":memory:");
+    onTestFinished(() => store.close());
+    const request = create(CreateOperationRequestSchema, { operationType: "training" });
+    const wanted = { request, host: "http://host.test:1", attempt: 1, retryOf: "" };
+    const { info, ...stored } = newStoredOperation(wanted, "server-1", 0);
+    const { metricsCursor } = new LiveOperation({
+      store,
+      stored: { ...stored, info: { ...info, metricsCursor: 100n } },
+      log: { cursor: 2, summary: new Uint8Array() },
+      maxMetricRecords: 3,
+      now: () => 0,
+    }).info;
+    expect(metricsCursor).toBe(3n);
   });
 
   test("adds one warning, which stays in its place, and not one too many", () => {
