@@ -291,6 +291,12 @@ export const settings = {
     false,
     "Listen off loopback without TLS and authentication, and send tokens in plaintext",
   ),
+  maxMetricRecords: setting<number>(
+    "count",
+    "LONGHAUL_MAX_METRIC_RECORDS",
+    1_000_000,
+    "Metric records kept of one operation, the first ones; further ones are dropped with a warning",
+  ),
 } as const satisfies Record<string, Setting<string> | Setting<number> | Setting<boolean>>;
 
 /** The name of a setting. */

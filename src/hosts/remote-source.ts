@@ -29,7 +29,7 @@ export class RemoteSource implements OperationSource {
     this.#operationId = operationId;
   }
 
-  async pull({ cursor, metrics, maxStalenessMs, signal }: PullRequest): Promise<PullResult> {
+  async pull({ cursor, metrics, dropsRecords, maxStalenessMs, signal }: PullRequest): Promise<PullResult> {
     const known = this.#last?.revision ?? 0n;
     const state = await orAborted(this.#connection.get(this.#operationId, known, maxStalenessMs), signal);
     if (state.outcome === "gone") {
@@ -46,7 +46,7 @@ export class RemoteSource implements OperationSource {
     this.#last = info;
     // A host that leaves metrics_cursor unset may have records all the same.
     const mayHaveMore = info.metricsCursor === 0n || BigInt(cursor) < info.metricsCursor;
-    if (!mayHaveMore || !(metrics || isTerminal(info.status))) {
+    if (dropsRecords || !mayHaveMore || !(metrics || isTerminal(info.status))) {
       return { outcome: "observed", info, records: [], hasMore: false };
     }
     return this.#withRecords(info, cursor, signal);

@@ -43,17 +43,18 @@ export class BridgeSource implements OperationSource {
     }
   }
 
-  pull({ cursor }: PullRequest): Promise<PullResult> {
+  pull({ cursor: stored, dropsRecords = false }: PullRequest): Promise<PullResult> {
     const { bridge, attempt } = this.#options;
-    // What the registry says it has stored need not be kept here any longer.
+    // What the registry has stored, or does not want, need not be kept here any longer; a writer may wait for the room.
+    const cursor = dropsRecords ? bridge.read().cursor : stored;
     bridge.release(cursor);
-    const records = bridge.recordsAfter(cursor, recordsPerPull);
+    const records = dropsRecords ? [] : bridge.recordsAfter(cursor, recordsPerPull);
     const reading = bridge.read();
     return Promise.resolve({
       outcome: "observed",
       info: observedInfo(reading, attempt),
       records,
-      hasMore: (records.at(-1)?.sequence ?? cursor) < reading.cursor,
+      hasMore: !dropsRecords && (records.at(-1)?.sequence ?? cursor) < reading.cursor,
     });
   }
 

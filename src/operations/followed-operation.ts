@@ -40,6 +40,8 @@ const goneOwner: OperationSource = {
  */
 export class FollowedOperation implements PulledOperation {
   readonly owner: string;
+  /** What the owner drops it does not send. */
+  readonly dropsRecords = false;
   readonly #store: OperationStore;
   readonly #findSource: () => OperationSource | undefined;
   readonly #listeners = new Set<() => void>();

@@ -4,10 +4,11 @@ import { type OperationInfo, OperationInfoSchema } from "../../gen/longhaul/v1/o
 import type { MetricRecord } from "../progress/metric-record.ts";
 import type { CallOrigin } from "./call-origin.ts";
 import { CallError } from "./errors.ts";
+import { MetricsLimit } from "./metrics-limit.ts";
 import { emptySummary, foldMetrics } from "./metrics-summary.ts";
 import { rebased } from "./observation.ts";
 import type { OperationExecutor } from "./operation-executor.ts";
-import { hasEnded } from "./operation-snapshot.ts";
+import { hasEnded, nextSnapshot } from "./operation-snapshot.ts";
 import type { OperationSource } from "./operation-source.ts";
 import type { MetricsLog, OperationStore, StoredOperation } from "./operation-store.ts";
 import type { PulledOperation } from "./pulled-operation.ts";
@@ -32,6 +33,8 @@ export interface LiveOperationParts {
   readonly log: MetricsLog;
   /** How the creating call came here. After a restart only its trace is known. Default empty. */
   readonly origin?: CallOrigin;
+  /** The most metric records to keep. Default: all. */
+  readonly maxMetricRecords?: number;
   readonly now: () => number;
   /** Told when the store was found to hold a request to cancel that is not known here. */
   readonly onRequest?: (reason: string) => void;
@@ -55,6 +58,8 @@ export class LiveOperation implements PulledOperation {
   source: OperationSource | undefined;
   /** Who runs it. Unset when nobody here does, which only an operation that is about to end can be. */
   executor: OperationExecutor | undefined;
+  /** How many metric records are kept. */
+  readonly metricsLimit: MetricsLimit;
   /** The execution_timeout has passed: what ends now has failed by it. */
   timedOut = false;
 
@@ -74,15 +79,16 @@ export class LiveOperation implements PulledOperation {
   /** The last write, to recognise it when its answer was lost. */
   #written: OperationInfo | undefined;
 
-  constructor({ store, stored, log, origin = { via: [] }, now, onRequest }: LiveOperationParts) {
-    this.origin = origin;
+  constructor({ store, stored, log, now, onRequest, ...parts }: LiveOperationParts) {
+    this.origin = parts.origin ?? { via: [] };
+    this.metricsLimit = new MetricsLimit(parts.maxMetricRecords ?? Number.MAX_SAFE_INTEGER, log, stored.info);
     this.#store = store;
     this.#now = now;
     this.#owner = stored.owner;
     this.#onRequest = onRequest;
     this.#stored = stored;
     // Records are stored before the snapshot that tells of them.
-    const metricsCursor = BigInt(Math.max(log.cursor, Number(stored.info.metricsCursor)));
+    const metricsCursor = BigInt(Math.max(log.cursor, Number(this.metricsLimit.upTo(stored.info.metricsCursor))));
     this.#info = metricsCursor === stored.info.metricsCursor ? stored.info : { ...stored.info, metricsCursor };
     this.#cursor = log.cursor;
     this.#summary =
@@ -113,6 +119,10 @@ export class LiveOperation implements PulledOperation {
     return this.#summary;
   }
 
+  get dropsRecords(): boolean {
+    return this.metricsLimit.isExceeded;
+  }
+
   get hasMoved(): boolean {
     return this.#hasMoved;
   }
@@ -141,23 +151,7 @@ export class LiveOperation implements PulledOperation {
    * not to be made; it may be called again when another writer was faster. Answers whether the change was made.
    */
   change(compute: (current: OperationInfo) => Change | undefined): Promise<boolean> {
-    return this.#queue.run(async () => {
-      for (let attempt = 0; attempt < casAttempts; attempt++) {
-        const change = this.isOver ? undefined : compute(this.#info);
-        if (!change) {
-          return false;
-        }
-        // I4: an ended operation tells of the records that are there, whatever its source said of more.
-        const metricsCursor = BigInt(this.#cursor);
-        const info = hasEnded(change.info) ? { ...change.info, metricsCursor } : change.info;
-        if (await this.#replace({ ...change, info })) {
-          return true;
-        }
-      }
-      throw new CallError("CONCURRENT_CHANGE", `operation ${this.operationId} is being changed by others`, {
-        operationId: this.operationId,
-      });
-    });
+    return this.#queue.run(() => this.#change(compute));
   }
 
   /** Publishes a snapshot that need not be stored at once. `compute` must not change the status. */
@@ -183,12 +177,15 @@ export class LiveOperation implements PulledOperation {
     return this.#queue.run(() => (this.isOver ? undefined : this.#reload()));
   }
 
-  /** Appends the records the log does not have yet. Records that leave a gap are refused with an Error. */
+  /**
+   * Appends the records the log does not have yet, as far as its limit allows. Records that leave a gap are refused with
+   * an Error.
+   */
   append(records: readonly MetricRecord[]): Promise<void> {
     return this.#queue.run(async () => {
       const fresh = records.filter((record) => record.sequence > this.#cursor);
       const last = fresh.at(-1);
-      if (!last || this.isOver) {
+      if (!last || this.isOver || this.dropsRecords) {
         return;
       }
       fresh.forEach((record, index) => {
@@ -198,19 +195,15 @@ export class LiveOperation implements PulledOperation {
           );
         }
       });
-      const summary = foldMetrics(clone(OperationMetricsSchema, this.#summary), fresh);
-      const appended = await this.#store.appendMetrics({
-        operationId: this.operationId,
-        owner: this.#owner,
-        records: fresh,
-        summary: toBinary(OperationMetricsSchema, summary),
-      });
-      if (!appended) {
-        await this.#reload();
+      if (this.metricsLimit.keeps(last.sequence)) {
+        await this.#append(fresh, last);
         return;
       }
-      this.#cursor = last.sequence;
-      this.#summary = summary;
+      const kept = fresh.filter(({ sequence }) => this.metricsLimit.keeps(sequence));
+      const lastKept = kept.at(-1);
+      if (!lastKept || (await this.#append(kept, lastKept))) {
+        await this.#exceedLimit();
+      }
     });
   }
 
@@ -223,6 +216,51 @@ export class LiveOperation implements PulledOperation {
   leave(): void {
     this.#hasMoved = true;
     this.#tell();
+  }
+
+  async #change(compute: (current: OperationInfo) => Change | undefined): Promise<boolean> {
+    for (let attempt = 0; attempt < casAttempts; attempt++) {
+      const change = this.isOver ? undefined : compute(this.#info);
+      if (!change) {
+        return false;
+      }
+      // I4: an ended operation tells of the records that are there, whatever its source said of more.
+      const metricsCursor = BigInt(this.#cursor);
+      const info = hasEnded(change.info) ? { ...change.info, metricsCursor } : change.info;
+      if (await this.#replace({ ...change, info })) {
+        return true;
+      }
+    }
+    throw new CallError("CONCURRENT_CHANGE", `operation ${this.operationId} is being changed by others`, {
+      operationId: this.operationId,
+    });
+  }
+
+  async #append(records: readonly MetricRecord[], last: MetricRecord): Promise<boolean> {
+    const summary = foldMetrics(clone(OperationMetricsSchema, this.#summary), records);
+    const appended = await this.#store.appendMetrics({
+      operationId: this.operationId,
+      owner: this.#owner,
+      records,
+      summary: toBinary(OperationMetricsSchema, summary),
+    });
+    if (!appended) {
+      await this.#reload();
+      return false;
+    }
+    this.#cursor = last.sequence;
+    this.#summary = summary;
+    return true;
+  }
+
+  /** Stores and shows that records are dropped, once. */
+  async #exceedLimit(): Promise<void> {
+    const { metricsLimit } = this;
+    await this.#change((current) => {
+      const warnings = metricsLimit.withWarning(current.warnings, current.warnings);
+      return { info: nextSnapshot(current, { warnings }, this.#now()) };
+    });
+    metricsLimit.exceed();
   }
 
   async #replace({ info, dispatched = this.#stored.dispatched, cutOff = false }: Change): Promise<boolean> {

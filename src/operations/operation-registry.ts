@@ -171,9 +171,17 @@ export class OperationRegistry {
       return known;
     }
     const { store, coordinator, options, closed } = this.#parts;
-    const { now, pullTimeoutMs, hostLostAfterMs, cacheTtlMs } = options;
+    const { now, pullTimeoutMs, hostLostAfterMs, cacheTtlMs, maxMetricRecords } = options;
     const onRequest = (reason: string) => this.#parts.requested(own, reason);
-    const operation = new LiveOperation({ store, stored, log, now, onRequest, origin: origin ?? storedOrigin(stored) });
+    const operation = new LiveOperation({
+      store,
+      stored,
+      log,
+      origin: origin ?? storedOrigin(stored),
+      maxMetricRecords,
+      now,
+      onRequest,
+    });
     const settlement = new PullSettlement(operation, {
       now,
       hostLostAfterMs,

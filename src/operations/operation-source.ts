@@ -34,6 +34,11 @@ export interface PullRequest {
   readonly cursor: number;
   /** Whether the records after it are wanted. */
   readonly metrics: boolean;
+  /**
+   * The registry keeps no more records: none are to be returned, whatever `metrics` says, and those the source has need
+   * not be kept for it. Default false.
+   */
+  readonly dropsRecords?: boolean;
   /** How old an observation may be that the source itself has made elsewhere, in milliseconds. */
   readonly maxStalenessMs: number;
   /** Ends the pull. */

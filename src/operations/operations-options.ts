@@ -16,6 +16,8 @@ export interface OperationsOptions extends CreateLimits {
   readonly hostLostAfterMs: number;
   /** Waits that may be open at once. */
   readonly maxWaiters: number;
+  /** The most metric records to keep of one operation. */
+  readonly maxMetricRecords: number;
   /** The clock: milliseconds since the epoch. */
   readonly now: () => number;
 }

@@ -75,8 +75,10 @@ export class PullSettlement {
     const knownAttempt = this.#sourceAttempt ?? Math.min(info.attempt, operation.info.attempt);
     const newAttempts = Math.max(0, info.attempt - knownAttempt);
     this.#sourceAttempt = Math.max(info.attempt, knownAttempt);
+    const { metricsLimit } = operation;
     // I4 of LiveOperation: a host shows its stored cursor; of a bridge, what has been stored here counts.
-    const state = operation.source?.host ? info : { ...info, metricsCursor: BigInt(operation.cursor) };
+    const metricsCursor = operation.source?.host ? metricsLimit.upTo(info.metricsCursor) : BigInt(operation.cursor);
+    const state = { ...info, metricsCursor, warnings: metricsLimit.warnings(operation.info.warnings, info.warnings) };
     // The host was told to cancel it; why, it does not know.
     const timeout =
       info.status === OperationStatus.CANCELLED ? timeoutOutcome(operation.stored, operation.info) : undefined;

@@ -10,6 +10,8 @@ export interface PulledOperation {
   readonly source: OperationSource | undefined;
   /** Sequence of the newest stored metric record known here. */
   readonly cursor: number;
+  /** The log is full and has refused records: no more are wanted. */
+  readonly dropsRecords: boolean;
   /** Nothing more happens to it here: it has ended, or has moved. */
   readonly isOver: boolean;
   /** Another server has it now, so what is known here does not count any more. */

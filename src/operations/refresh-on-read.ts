@@ -120,7 +120,7 @@ export class RefreshOnRead {
     while (result.outcome === "observed") {
       await operation.append(result.records);
       const ended = isTerminal(result.info.status);
-      if (!result.hasMore || !(metrics || ended) || operation.isOver) {
+      if (!result.hasMore || !(metrics || ended) || operation.isOver || operation.dropsRecords) {
         break;
       }
       if (result.records.length === 0) {
@@ -149,7 +149,8 @@ export class RefreshOnRead {
   async #ask(source: OperationSource, metrics: boolean, maxStalenessMs: number): Promise<PullResult> {
     const signal = AbortSignal.timeout(this.#options.pullTimeoutMs);
     try {
-      return await source.pull({ cursor: this.#operation.cursor, metrics, maxStalenessMs, signal });
+      const { cursor, dropsRecords } = this.#operation;
+      return await source.pull({ cursor, metrics, dropsRecords, maxStalenessMs, signal });
     } catch (error) {
       if (signal.aborted) {
         const where = source.host === "" ? "" : `host ${source.host}: `;

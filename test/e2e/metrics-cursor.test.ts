@@ -1,9 +1,9 @@
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { OperationMetrics } from "../../gen/longhaul/v1/metrics_pb.ts";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
-import { type GetMetricsResponse, GetMetricsResponseSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { GetMetricsResponseSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { Poller, sequences, upTo } from "../support/metrics-poller.ts";
 import { deadlineMs, operationIn } from "../support/operation-when.ts";
 import { startServerProcess } from "../support/server-process.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -12,53 +12,6 @@ import { startTestServer } from "../support/test-server.ts";
 import { TestServices } from "../support/test-services.ts";
 
 const { COMPLETED, RUNNING } = OperationStatus;
-
-/** The sequences of a page's records, in the order the protocol has them. */
-function sequences(metrics: OperationMetrics | undefined): number[] {
-  const family = metrics?.metrics;
-  switch (family?.case) {
-    case "training":
-      return family.value.epochs.map(({ sequence }) => Number(sequence));
-    case "dataLoad":
-      return family.value.segments.map(({ sequence }) => Number(sequence));
-    case "backtesting":
-      return [...family.value.bars, ...family.value.trades]
-        .map(({ sequence }) => Number(sequence))
-        .sort((a, b) => a - b);
-    case "custom":
-      return family.value.records.map(({ sequence }) => Number(sequence));
-    default:
-      return [];
-  }
-}
-
-const upTo = (count: number, from = 1) => Array.from({ length: count }, (_, index) => from + index);
-
-/** A poller that keeps what it got and checks each page against the rules of cursors. */
-class Poller {
-  readonly operationId: string;
-  readonly seen: number[] = [];
-  cursor = 0n;
-
-  constructor(operationId: string) {
-    this.operationId = operationId;
-  }
-
-  async poll(client: OperationsClient, maxRecords = 0): Promise<GetMetricsResponse> {
-    const page = await client.getMetrics({ operationId: this.operationId, cursor: this.cursor, maxRecords });
-    const before = this.cursor;
-    const records = sequences(page.metrics);
-    this.cursor = page.newCursor;
-    this.seen.push(...records);
-    expect(page.newCursor).toBeGreaterThanOrEqual(before);
-    expect(records).toEqual(upTo(Number(page.newCursor - before), Number(before) + 1));
-    return page;
-  }
-
-  async pollToEnd(client: OperationsClient): Promise<void> {
-    while ((await this.poll(client)).hasMore) {}
-  }
-}
 
 async function create(client: OperationsClient, operationType: string, parameters: Record<string, JsonValue>) {
   const { operation } = await client.createOperation({ operationType, metadata: { parameters: parameters as never } });

@@ -86,6 +86,7 @@ export const testRegistryOptions: Omit<OperationsOptions, "now"> = {
   maxWaiters: 10_000,
   maxLabels: 64,
   maxMetadataBytes: 256 * 1024,
+  maxMetricRecords: 1_000_000,
 };
 
 /** Executors of operations that a test runs itself. */
