@@ -68,7 +68,9 @@ describe("a cursor", () => {
     let host = await startServerProcess(hostDir);
     const routes = { restartable: host.url };
     let gateway = await startServerProcess(gatewayDir, { services: "", routes });
-    const operationId = await create(gateway.client, "restartable", { records: 400, delayMs: 5 });
+    // Enough for the work to be under way still when the host is killed, however slowly the gateway comes back.
+    const records = 1_500;
+    const operationId = await create(gateway.client, "restartable", { records, delayMs: 5 });
     const poller = new Poller(operationId);
     const pollTo = (count: number) =>
       expect
@@ -101,7 +103,7 @@ describe("a cursor", () => {
     expect(poller.cursor).toBe(done.metricsCursor);
     // Every record of the second attempt, after those of the first that were acknowledged.
     expect(poller.seen).toEqual(upTo(poller.seen.length));
-    expect(poller.seen.length).toBeGreaterThanOrEqual(400 + 60);
+    expect(poller.seen.length).toBeGreaterThanOrEqual(records + 60);
     const onHost = new Poller(operationId);
     await onHost.pollToEnd(host.client);
     expect(onHost.seen).toEqual(poller.seen);
