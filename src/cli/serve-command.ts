@@ -44,9 +44,6 @@ async function serve(
   const { createServerLog } = await import("../telemetry/server-log.ts");
   const log = createServerLog(config.logLevel);
   const server = await startServer(config, { log });
-  const store = config.databaseUrl === "" ? config.dataDir : withoutCredentials(config.databaseUrl);
-  const { url, adminUrl, operations } = server;
-  log.info({ url, ...(adminUrl && { adminUrl }), types: operations.operationTypes, store }, "listening");
   let stopping = false;
   const stop = async (signal: NodeJS.Signals) => {
     if (stopping) {
@@ -71,6 +68,10 @@ async function serve(
   };
   installInterruptHandler({ onFirst: (signal) => void stop(signal) });
   process.on("SIGTERM", (signal) => void stop(signal));
+  // Whoever reads this may send a signal at once.
+  const store = config.databaseUrl === "" ? config.dataDir : withoutCredentials(config.databaseUrl);
+  const { url, adminUrl, operations } = server;
+  log.info({ url, ...(adminUrl && { adminUrl }), types: operations.operationTypes, store }, "listening");
 }
 
 /** "postgres://host:5432/name", for logs. */

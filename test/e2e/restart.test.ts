@@ -131,7 +131,7 @@ test("a gateway killed and started again attaches to what its hosts run, and mis
   const dataDir = await temporaryDirectory();
   const settings = { routes: { training: host.url } };
   const first = await startServerProcess(dataDir, settings);
-  const operationId = await createOf(first.client, "training", { records: 8, delayMs: 500 });
+  const operationId = await createOf(first.client, "training", { records: 8, delayMs: 1_500 });
   await operationWhen(first.client, operationId, hasDone(2n));
   const { newCursor: cursor } = await first.client.getMetrics({ operationId });
   first.kill("SIGKILL");
