@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { descriptorSet, missing, protoFiles, run, workFolder } from "./programs.ts";
+import { descriptorSet, missing, run, workFolder } from "./programs.ts";
+import { pythonEnvironment } from "./python-environment.ts";
 import { plaintextTarget } from "./targets.ts";
 
 /** What the polling helpers of Google's client libraries see, whatever the language: a line for each part. */
@@ -13,19 +14,8 @@ const languages = [
     needs: ["python3", "-m", "venv", "--help"] as const,
     client: async () => {
       const source = join(import.meta.dirname, "longrunning", "python");
-      const folder = await workFolder("longrunning-python");
-      const python = join(folder, "venv", "bin", "python");
-      await run("python3", ["-m", "venv", join(folder, "venv")]);
-      await run(python, ["-m", "pip", "install", "--quiet", "-r", join(source, "requirements.txt")]);
-      await run(python, [
-        "-m",
-        "grpc_tools.protoc",
-        `--descriptor_set_in=${descriptorSet}`,
-        `--python_out=${folder}`,
-        `--grpc_python_out=${folder}`,
-        ...protoFiles,
-      ]);
-      return (address: string) => run(python, [join(source, "client.py"), address], { env: { PYTHONPATH: folder } });
+      const python = await pythonEnvironment("longrunning-python", join(source, "requirements.txt"));
+      return (address: string) => python(join(source, "client.py"), address);
     },
   },
   {
