@@ -10,6 +10,9 @@ import { type MutationResult, sendMutatedRequests } from "./mutation-run.ts";
 // Sends as many mutated requests as told to a server process, and prints what that did to it. The same seed makes the
 // same requests. Ends with 1 when the server has died or a healthy client was not served.
 
+/** Good requests before the first bad one. */
+const goodRequests = 50_000;
+
 const { values } = parseArgs({
   options: {
     seed: { type: "string", default: String(anySeed()) },
@@ -27,6 +30,8 @@ const directory = mkdtempSync(join(tmpdir(), "longhaul-abuse-"));
 const server = await spawnServer(directory);
 let isBroken = false;
 try {
+  // What they cost is what they cost beyond as many good requests at a time.
+  await sendMutatedRequests({ url: server.url, seed, requests: goodRequests, isValid: true });
   let result: MutationResult | undefined;
   const beganMs = performance.now();
   const harm = await harmOf(server, async () => {

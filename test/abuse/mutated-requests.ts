@@ -43,8 +43,11 @@ const samples: Readonly<Record<keyof typeof methods, (operationId: string) => ob
 /** Lengths and values at the edges of what encodings can say. */
 const extremes = [0, 1, 0x7f, 0x80, 0xff];
 
-/** Makes requests that follow from `random` alone: a message, its frame, its headers or its path is wrong, or none. */
-export function createMutator(operationId: string, random: () => number): () => MutatedRequest {
+/**
+ * Makes requests that follow from `random` alone: a message, its frame, its headers or its path is wrong, or none; with
+ * `isValid` none of any.
+ */
+export function createMutator(operationId: string, random: () => number, isValid = false): () => MutatedRequest {
   const below = (limit: number) => Math.floor(random() * limit);
   const oneOf = <T>(values: readonly T[]) => values[below(values.length)] as T;
   const valid = Object.entries(samples).map(([name, sample]) => {
@@ -126,7 +129,7 @@ export function createMutator(operationId: string, random: () => number): () => 
   return () => {
     const { path, binary, json } = oneOf(valid);
     const isJson = below(4) === 0;
-    const kind = below(10);
+    const kind = isValid ? 9 : below(10);
     let headers = grpcHeaders(path, isJson ? { "content-type": "application/json" } : {});
     let body = isJson ? json : grpcMessage(binary);
     if (kind < 6) {

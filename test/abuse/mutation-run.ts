@@ -12,6 +12,8 @@ export interface MutationRun {
   /** The same seed makes the same requests, though not in the same order on the wire. */
   readonly seed: number;
   readonly requests: number;
+  /** Sends the requests as they are, so that the server does what it is for. Default false. */
+  readonly isValid?: boolean;
   /** Is told of how far it has come, now and then. Default: nobody is. */
   readonly onProgress?: (result: MutationResult) => void;
 }
@@ -38,11 +40,12 @@ const windowStep = 1 << 20;
 const progressStep = 50_000;
 
 /** Sends mutated requests, many at once, until all have been sent and answered. */
-export async function sendMutatedRequests({ url, seed, requests, onProgress }: MutationRun): Promise<MutationResult> {
+export async function sendMutatedRequests(run: MutationRun): Promise<MutationResult> {
+  const { url, seed, requests, isValid = false, onProgress } = run;
   const transport = createGrpcJsTransport({ baseUrl: url });
   const { operation } = await createClient(OperationsService, transport).createOperation({ operationType: "training" });
   transport.close();
-  const nextRequest = createMutator(operation?.operationId ?? "", randomFrom(seed));
+  const nextRequest = createMutator(operation?.operationId ?? "", randomFrom(seed), isValid);
   const port = Number(new URL(url).port);
   const result = { answered: 0, reset: 0, lost: 0, connections: 0 };
   let left = requests;
