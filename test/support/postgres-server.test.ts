@@ -16,6 +16,9 @@ const fixture = fileURLToPath(new URL("./postgres-fixture.ts", import.meta.url))
 /** Long enough for a server that ends, or a hanging query that would not hang, on a busy machine. */
 const patient = { timeout: 20_000 };
 const machine = machinePostgres();
+if (machine === undefined) {
+  process.stderr.write("the machine's own PostgreSQL is not tested: none is installed\n");
+}
 
 /** A server that is stopped when the running test ends. */
 async function serverOfTest(options?: PostgresOptions): Promise<PostgresServer> {
