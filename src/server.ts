@@ -104,6 +104,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     const entrance = createEntrance();
     const tls = await tlsFromSettings(config, log);
     const listener = await listen(entrance.handler, {
+      streamHandler: entrance.streamHandler,
       host: config.listenHost,
       port: config.port,
       limits: config,

@@ -231,6 +231,12 @@ export const settings = {
     1_000,
     "Calls one caller may make at once, with rateLimitPerSecond",
   ),
+  fastLane: setting<boolean>(
+    "switch",
+    "LONGHAUL_FAST_LANE",
+    true,
+    "Whether unary gRPC calls are answered on their bare HTTP/2 streams; off, all calls go through connect-node",
+  ),
   reflection: setting<boolean>("switch", "LONGHAUL_REFLECTION", true, "Whether gRPC server reflection is served"),
   adminPort: setting<string>(
     "optionalPort",

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { AnyResponse, RequestHandler } from "./request-handler.ts";
+import type { AnyResponse, RequestHandler, StreamHandler } from "./request-handler.ts";
 import type { SlowCalls } from "./slow-calls.ts";
 
 /** What stands between the connections and the handler. */
@@ -30,6 +30,20 @@ export function guardedHandler(handler: RequestHandler, guard: Guard): RequestHa
       // It makes a URL of authority and path before anything else; and of a request that was reset nothing is left.
       refuse(response, 400);
     }
+  };
+}
+
+/** Takes a request on its bare stream; false when others have to. `rawHeaders` are names and values by turns. */
+export type StreamTaker = (...of: [...Parameters<StreamHandler>, rawHeaders: readonly string[]]) => boolean;
+
+/** Puts the same guard in front of a handler of streams: what does not pass is left to the guarded handler to refuse. */
+export function guardedStreams(handler: StreamHandler, guard: Guard): StreamTaker {
+  return (stream, headers, rawHeaders) => {
+    const isTaken = isWithin(rawHeaders, guard) && handler(stream, headers);
+    if (isTaken) {
+      guard.slowCalls.beginStream(stream);
+    }
+    return isTaken;
   };
 }
 

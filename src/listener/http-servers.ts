@@ -1,9 +1,11 @@
+import type { EventEmitter } from "node:events";
 import * as http from "node:http";
 import * as http2 from "node:http2";
 import * as https from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Connections } from "./connections.ts";
+import type { StreamTaker } from "./guarded-handler.ts";
 import type { ListenerLimits } from "./listener-limits.ts";
 import type { ListenerTls } from "./listener-tls.ts";
 import { peek } from "./peek.ts";
@@ -13,10 +15,20 @@ import type { TlsCredentials } from "./tls-files.ts";
 /** What the servers of a listener are made of. */
 export interface ServerOptions {
   readonly handler: RequestHandler;
+  /** Asked first of every HTTP/2 request. */
+  readonly onStream: StreamTaker | undefined;
   readonly connections: Connections;
   readonly limits: ListenerLimits;
   readonly tls: ListenerTls | undefined;
 }
+
+/** What Node.js tells of a new HTTP/2 stream. */
+type StreamEvent = [
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: string[],
+];
 
 /** Invalid frames, and streams beyond the limit, after which an HTTP/2 connection is ended. */
 const maximumBadFrames = 100;
@@ -36,7 +48,7 @@ export function createServer(options: ServerOptions): http.Server {
   return server;
 }
 
-function createHttp2Server({ handler, connections, limits }: ServerOptions): http2.Http2Server {
+function createHttp2Server({ handler, onStream, connections, limits }: ServerOptions): http2.Http2Server {
   const { maxConcurrentStreams, maxHeaderBytes, maxHeaders, maxStreamResets } = limits;
   const server = http2.createServer(
     {
@@ -49,6 +61,16 @@ function createHttp2Server({ handler, connections, limits }: ServerOptions): htt
     },
     handler,
   );
+  if (onStream) {
+    // What makes a request and a response of a stream, and calls the handler.
+    const serveRequest = takeOver<StreamEvent>(server, "stream");
+    server.on("stream", (...event: StreamEvent) => {
+      const [stream, headers, , rawHeaders] = event;
+      if (!onStream(stream, headers, rawHeaders)) {
+        serveRequest(...event);
+      }
+    });
+  }
   server.on("session", (session) => {
     connections.addSession(session);
     session.setTimeout(limits.idleTimeoutMs, () => session.close());
@@ -61,7 +83,7 @@ function createHttp2Server({ handler, connections, limits }: ServerOptions): htt
 function createPlainServer(options: ServerOptions, http2Server: http2.Http2Server): http.Server {
   const { connections, limits, handler } = options;
   const server = http.createServer(http1Options(limits), handler);
-  const serveHttp1 = takeOver<Socket>(server, "connection");
+  const serveHttp1 = takeOver<[Socket]>(server, "connection");
   server.on("connection", (socket: Socket) => {
     if (!connections.add(socket)) {
       socket.destroy();
@@ -107,7 +129,7 @@ function createTlsServer(
     },
     handler,
   );
-  const beginTls = takeOver<Socket>(server, "connection");
+  const beginTls = takeOver<[Socket]>(server, "connection");
   server.on("connection", (socket: Socket) => {
     if (connections.add(socket)) {
       beginTls(socket);
@@ -115,7 +137,7 @@ function createTlsServer(
       socket.destroy();
     }
   });
-  const serveHttp1 = takeOver<TLSSocket>(server, "secureConnection");
+  const serveHttp1 = takeOver<[TLSSocket]>(server, "secureConnection");
   server.on("secureConnection", (socket: TLSSocket) => {
     // What is optional is whether there is a certificate, not whether it is a good one.
     if (clientAuth === "optional" && !socket.authorized && socket.getPeerX509Certificate()) {
@@ -148,12 +170,12 @@ function http1Options({ maxHeaderBytes, headersTimeoutMs, requestTimeoutMs }: Li
 }
 
 /** Takes a server's own listeners of an event away and answers what calls them. */
-function takeOver<S>(server: http.Server, event: string): (socket: S) => void {
-  const listeners = server.listeners(event) as ((socket: S) => void)[];
+function takeOver<Event extends unknown[]>(server: EventEmitter, event: string): (...values: Event) => void {
+  const listeners = server.listeners(event) as ((...values: Event) => void)[];
   server.removeAllListeners(event);
-  return (socket) => {
+  return (...values) => {
     for (const listener of listeners) {
-      listener.call(server, socket);
+      listener.call(server, ...values);
     }
   };
 }

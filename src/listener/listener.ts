@@ -4,11 +4,11 @@ import type { AddressInfo } from "node:net";
 import type { Logger } from "pino";
 import { createConnectionAge } from "./connection-age.ts";
 import { type Connections, createConnections } from "./connections.ts";
-import { guardedHandler } from "./guarded-handler.ts";
+import { type Guard, guardedHandler, guardedStreams } from "./guarded-handler.ts";
 import { createServer } from "./http-servers.ts";
 import type { ListenerLimits } from "./listener-limits.ts";
 import type { ListenerTls } from "./listener-tls.ts";
-import type { RequestHandler } from "./request-handler.ts";
+import type { RequestHandler, StreamHandler } from "./request-handler.ts";
 import { createSlowCalls } from "./slow-calls.ts";
 
 /** Where and within which limits to listen. */
@@ -19,6 +19,8 @@ export interface ListenerOptions {
   readonly limits: ListenerLimits;
   /** Default: plaintext. */
   readonly tls?: ListenerTls | undefined;
+  /** Asked first of every HTTP/2 request. Default: the handler answers them all. */
+  readonly streamHandler?: StreamHandler | undefined;
   /** Is told of connections that were too many. Default: nobody is. */
   readonly log?: Logger;
 }
@@ -59,9 +61,11 @@ export async function listen(handler: RequestHandler, options: ListenerOptions):
     graceMs: limits.maxConnectionAgeGraceMs,
   });
   let draining = false;
-  const isLast: Parameters<typeof guardedHandler>[1]["isLast"] = (socket) => draining || age.isOver(socket);
+  const isLast: Guard["isLast"] = (socket) => draining || age.isOver(socket);
+  const guard = { ...limits, slowCalls, isLast };
   const server = createServer({
-    handler: guardedHandler(handler, { ...limits, slowCalls, isLast }),
+    handler: guardedHandler(handler, guard),
+    onStream: options.streamHandler && guardedStreams(options.streamHandler, guard),
     connections,
     limits,
     tls,

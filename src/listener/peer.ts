@@ -1,4 +1,5 @@
 import type { X509Certificate } from "node:crypto";
+import type { Http2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { AnyRequest } from "./request-handler.ts";
@@ -20,13 +21,20 @@ const peers = new WeakMap<object, Peer>();
 /** Who sends a request. */
 export function peerOf(request: AnyRequest): Peer {
   const session = "stream" in request ? request.stream.session : undefined;
-  const key = session ?? request.socket;
-  const known = peers.get(key);
-  if (known) {
-    return known;
+  return session ? peerOfSession(session) : known(request.socket, () => readPeer(request.socket));
+}
+
+/** Who is at the other end of an HTTP/2 connection. */
+export function peerOfSession(session: Http2Session): Peer {
+  return known(session, () => readPeer(session.destroyed ? undefined : session.socket));
+}
+
+function known(connection: object, read: () => Peer): Peer {
+  let peer = peers.get(connection);
+  if (!peer) {
+    peer = read();
+    peers.set(connection, peer);
   }
-  const peer = readPeer(session?.destroyed ? undefined : (session?.socket ?? request.socket));
-  peers.set(key, peer);
   return peer;
 }
 

@@ -3,17 +3,18 @@ import type { Logger } from "pino";
 import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { AccessControl } from "../access/access-control.ts";
 import { createOperationsFor } from "../access/operations-for.ts";
-import { peerOf } from "../listener/peer.ts";
-import type { RequestHandler } from "../listener/request-handler.ts";
+import { type Peer, peerOf, peerOfSession } from "../listener/peer.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
 import { createAccessInterceptor } from "./access-interceptor.ts";
 import type { CallRecorder } from "./call-recorder.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
+import type { PortHandlers } from "./entrance.ts";
+import { createFastLane } from "./fast-lane/fast-lane.ts";
 import type { HealthState } from "./health-state.ts";
-import { createNodeAdapter } from "./node-adapter.ts";
+import { acceptCompression, createNodeAdapter } from "./node-adapter.ts";
 import { peerKey } from "./peer-key.ts";
 import { createRateLimitInterceptor } from "./rate-limit-interceptor.ts";
-import { anyTypes, createRoutes } from "./routes.ts";
+import { anyTypes, createOwnServices, createRoutes } from "./routes.ts";
 import { createSightInterceptor } from "./sight-interceptor.ts";
 import { createValidationInterceptor } from "./validation-interceptor.ts";
 
@@ -45,6 +46,8 @@ export interface EdgeOptions {
   readonly rateLimitBurst: number;
   /** Whether server reflection is served. */
   readonly reflection: boolean;
+  /** Whether unary gRPC calls of the own services are answered on their bare HTTP/2 streams. */
+  readonly fastLane: boolean;
 }
 
 /** What every call goes through; the first one is the outermost. */
@@ -66,18 +69,33 @@ export function createEdgeInterceptors({
 }
 
 /** Answers every call that reaches the port. */
-export function createEdge(parts: EdgeParts): RequestHandler {
+export function createEdge(parts: EdgeParts): PortHandlers {
   const { operations, accessControl, log, recorder, options } = parts;
   const operationsFor = createOperationsFor(operations, accessControl !== undefined);
-  return createNodeAdapter({
+  const services = createOwnServices({ ...options, operationsFor });
+  const common = {
     log,
     onRefused: recorder.refused,
-    routes: createRoutes({ ...parts, ...options, operationsFor }),
+    acceptCompression,
     interceptors: createEdgeInterceptors(parts),
-    contextValues: (request) => createContextValues().set(peerKey, peerOf(request)),
     readMaxBytes: options.maxMessageBytes,
     writeMaxBytes: options.maxMessageBytes,
-    // An unknown field is a misspelt one: a filter without its condition would match everything.
-    jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
-  });
+  };
+  const valuesOf = (peer: Peer) => createContextValues().set(peerKey, peer);
+  return {
+    handler: createNodeAdapter({
+      ...common,
+      routes: createRoutes(services, { ...parts, ...options }),
+      contextValues: (request) => valuesOf(peerOf(request)),
+      // An unknown field is a misspelt one: a filter without its condition would match everything.
+      jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
+    }),
+    ...(options.fastLane && {
+      streamHandler: createFastLane({
+        ...common,
+        services,
+        contextValues: (session) => valuesOf(peerOfSession(session)),
+      }),
+    }),
+  };
 }

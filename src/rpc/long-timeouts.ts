@@ -1,7 +1,7 @@
 import type { AnyRequest, RequestHandler } from "../listener/request-handler.ts";
 
-/** A timer that is set for longer fires at once. */
-const longestTimerMs = 2 ** 31 - 1;
+/** A timer that is set for longer fires at once, in milliseconds. */
+export const longestTimerMs = 2 ** 31 - 1;
 
 /** The units of the header grpc-timeout that can say more than that, in milliseconds. */
 const longUnitsMs: Readonly<Record<string, number>> = { S: 1_000, M: 60_000, H: 3_600_000 };

@@ -24,13 +24,16 @@ export interface NodeAdapterOptions extends Omit<ConnectNodeAdapterOptions, "fal
   readonly onRefused?: (call: RefusedCall) => void;
 }
 
+/** The compressions that are spoken; the first one that a caller takes is used. */
+export const acceptCompression = [compressionGzip, compressionBrotli];
+
 /**
  * Answers HTTP requests as RPCs. Unlike the adapter of connect-node it gives the errors of the protocol layer the
  * details that all errors have, answers calls of unknown methods in the caller's own protocol, and never lets a request
  * that makes no sense throw into the server.
  */
 export function createNodeAdapter({ routes, log, onRefused, ...options }: NodeAdapterOptions): RequestHandler {
-  const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli], ...options });
+  const router = createConnectRouter({ acceptCompression, ...options });
   routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const { jsonOptions } = options;

@@ -5,13 +5,16 @@ import type { OperationInfo, OperationStatus } from "../../gen/longhaul/v1/opera
 import {
   type CountOperationsResponse,
   CountOperationsResponseSchema,
+  GetOperationResponseSchema,
   OperationFilterSchema,
   type OperationsService as OperationsServiceDesc,
+  WaitOperationResponseSchema,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import { CallError } from "../operations/errors.ts";
 import { hasEnded } from "../operations/operation-snapshot.ts";
 import type { OperationCount } from "../operations/operation-store.ts";
 import { clampCount, durationOr } from "../operations/request-checks.ts";
+import { PollAnswers } from "./poll-answers.ts";
 import { originKey } from "./read-origin.ts";
 import type { RegistryView } from "./registry-view.ts";
 import { waitTimeMs } from "./wait-time.ts";
@@ -27,14 +30,12 @@ export function createOperationsHandlers(
   viewOf: RegistryView,
   cacheTtlMs: number,
 ): ServiceImpl<typeof OperationsServiceDesc> {
-  const pollMs = Math.max(cacheTtlMs, minimumPollMs);
-  const pollAfter = (info: OperationInfo, ms = pollMs): { pollAfter?: Duration } =>
-    hasEnded(info) ? {} : { pollAfter: durationFromMs(ms) };
-  const unlessKnown = (info: OperationInfo, knownRevision: bigint, ms = pollMs) => ({
-    ...(isKnown(info, knownRevision) ? { notModified: true } : { operation: info }),
-    ...(info.freshness && { freshness: info.freshness }),
-    ...pollAfter(info, ms),
-  });
+  const usualPoll = durationFromMs(Math.max(cacheTtlMs, minimumPollMs));
+  // A wait itself has been the pause.
+  const afterWait = durationFromMs(minimumPollMs);
+  const gets = new PollAnswers(GetOperationResponseSchema);
+  const waits = new PollAnswers(WaitOperationResponseSchema);
+  const pollAfter = (info: OperationInfo): { pollAfter?: Duration } => (hasEnded(info) ? {} : { pollAfter: usualPoll });
   /** The operations a call may be answered for: between servers of one store, those that the one it is meant for owns. */
   const answerable = async (operationIds: readonly string[], context: HandlerContext): Promise<readonly string[]> => {
     const { owner } = context.values.get(originKey);
@@ -53,7 +54,8 @@ export function createOperationsHandlers(
     async getOperation({ operationId, maxStaleness, knownRevision }, context) {
       await refuseUnowned(operationId, context);
       const maxStalenessMs = durationOr(maxStaleness, undefined);
-      return unlessKnown(await viewOf(context).getOperation(operationId, maxStalenessMs, knownRevision), knownRevision);
+      const info = await viewOf(context).getOperation(operationId, maxStalenessMs, knownRevision);
+      return gets.of(info, isKnown(info, knownRevision), pollAfter(info).pollAfter);
     },
     async batchGetOperations({ operations: asked, maxStaleness }, context) {
       const known = new Map(asked.map(({ operationId, knownRevision }) => [operationId, knownRevision]));
@@ -86,8 +88,7 @@ export function createOperationsHandlers(
         timeoutMs: waitTimeMs(durationOr(timeout, undefined), context),
         signal: context.signal,
       });
-      // The wait itself has been the pause.
-      return unlessKnown(info, knownRevision, minimumPollMs);
+      return waits.of(info, isKnown(info, knownRevision), hasEnded(info) ? undefined : afterWait);
     },
     async listOperations({ filter, pageSize, pageToken }, context) {
       const size = clampCount(pageSize, 50, 1_000);

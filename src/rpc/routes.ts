@@ -11,20 +11,25 @@ import { file_longhaul_v1_metrics } from "../../gen/longhaul/v1/metrics_pb.ts";
 import { file_longhaul_v1_operation } from "../../gen/longhaul/v1/operation_pb.ts";
 import { OperationsService } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { OperationsFor } from "../access/operations-for.ts";
+import type { ServedService } from "./fast-lane/fast-methods.ts";
 import type { HealthState } from "./health-state.ts";
 import { createLongrunningHandlers } from "./longrunning/longrunning-handlers.ts";
 import { createOperationsHandlers } from "./operations-handlers.ts";
 import { createRegistryView } from "./registry-view.ts";
 import { addStandardServices } from "./standard-services.ts";
 
-/** What the services are made of. */
-export interface RoutesParts {
+/** What the own services are made of. */
+export interface OwnServicesParts {
   /** The registry as a caller may see it; handlers get it no other way. */
   readonly operationsFor: OperationsFor;
+  readonly cacheTtlMs: number;
+}
+
+/** What the standard services are made of. */
+export interface RoutesParts {
   readonly health: HealthState;
   /** Aborts when streams have to end. */
   readonly stopping: AbortSignal;
-  readonly cacheTtlMs: number;
   /** Whether server reflection is served. */
   readonly reflection: boolean;
 }
@@ -41,12 +46,24 @@ const anyTypeFiles: readonly DescFile[] = [
 /** Types that travel in a google.protobuf.Any and so must be known for JSON. */
 export const anyTypes = createRegistry(...anyTypeFiles);
 
-/** The services of the port. */
-export function createRoutes(parts: RoutesParts): (router: ConnectRouter) => void {
-  const viewOf = createRegistryView(parts.operationsFor);
+/** The services that are this server's own: the registry, in its two protocols. */
+export function createOwnServices({ operationsFor, cacheTtlMs }: OwnServicesParts): readonly ServedService[] {
+  const viewOf = createRegistryView(operationsFor);
+  return [
+    { service: OperationsService, implementation: createOperationsHandlers(viewOf, cacheTtlMs) },
+    { service: Operations, implementation: createLongrunningHandlers(viewOf) },
+  ];
+}
+
+/** Routes for all services of the port: the own ones and the standard ones beside them. */
+export function createRoutes(
+  ownServices: readonly ServedService[],
+  parts: RoutesParts,
+): (router: ConnectRouter) => void {
   return (router) => {
-    router.service(OperationsService, createOperationsHandlers(viewOf, parts.cacheTtlMs));
-    router.service(Operations, createLongrunningHandlers(viewOf));
+    for (const { service, implementation } of ownServices) {
+      router.service(service, implementation);
+    }
     addStandardServices(router, { ...parts, reflectedTypes: parts.reflection ? anyTypeFiles : undefined });
   };
 }

@@ -1,5 +1,11 @@
 import type { DescMethod } from "@bufbuild/protobuf";
-import { ConnectError, type Interceptor, type StreamResponse, type UnaryRequest } from "@connectrpc/connect";
+import {
+  ConnectError,
+  type Interceptor,
+  type StreamRequest,
+  type StreamResponse,
+  type UnaryRequest,
+} from "@connectrpc/connect";
 import {
   context,
   isSpanContextValid,
@@ -16,6 +22,7 @@ import { traceContextFrom, unrecordedSpan } from "../tracing/trace-context.ts";
 import { type CallRecorder, type RecordedCall, type RecordedMethod, recordedMethod, seenKey } from "./call-recorder.ts";
 import { callSubject } from "./call-subject.ts";
 import { callerKey } from "./caller.ts";
+import { FastCall } from "./fast-lane/fast-call.ts";
 
 type Protocol = RecordedCall["protocol"];
 
@@ -74,14 +81,25 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
         return { ...response, message: ended(response.message, end) };
       }
       // An answer that comes too late reaches nobody.
-      const { aborted, reason } = request.signal;
-      end(aborted ? ConnectError.from(reason, Code.CANCELLED as number) : undefined, response.message);
+      const interruption = interruptionOf(request);
+      end(
+        interruption === undefined ? undefined : ConnectError.from(interruption, Code.CANCELLED as number),
+        response.message,
+      );
       return response;
     } catch (error) {
       end(ConnectError.from(error));
       throw error;
     }
   };
+}
+
+/** Why a call has been given up, if it has; a call of the fast lane makes no signal to say so. */
+function interruptionOf(request: UnaryRequest | StreamRequest): unknown {
+  if (request instanceof FastCall) {
+    return request.interruption;
+  }
+  return request.signal.aborted ? request.signal.reason : undefined;
 }
 
 /** The messages of a stream; `end` is told when they are over. */

@@ -13,7 +13,7 @@ import { describe, expect, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { methodAccess } from "../../src/access/method-access.ts";
 import { HealthState } from "../../src/rpc/health-state.ts";
-import { createRoutes } from "../../src/rpc/routes.ts";
+import { createOwnServices, createRoutes } from "../../src/rpc/routes.ts";
 import { testFile } from "../support/access-files.ts";
 import { documentedRoles } from "../support/role-table.ts";
 import { connectTestClient, type OperationsClient } from "../support/test-client.ts";
@@ -132,13 +132,12 @@ const policy = {
 /** What the port serves, as the edge itself registers it. */
 function servedMethods(): DescMethod[] {
   const router = createConnectRouter();
-  createRoutes({
-    operationsFor: () => {
-      throw new Error("nothing is called");
-    },
+  const operationsFor = () => {
+    throw new Error("nothing is called");
+  };
+  createRoutes(createOwnServices({ operationsFor, cacheTtlMs: 0 }), {
     health: new HealthState(),
     stopping: new AbortController().signal,
-    cacheTtlMs: 0,
     reflection: true,
   })(router);
   return router.handlers.map(({ method }) => method);

@@ -1,0 +1,44 @@
+/** Bytes in front of a message: its flags and its length. */
+const prefixBytes = 5;
+
+/** The body of a request, as far as it has come. */
+export class RequestBody {
+  readonly #maxBytes: number;
+  #first: Buffer | undefined;
+  #more: Buffer[] | undefined;
+  #received = 0;
+
+  /** `maxBytes` is the longest message that is taken. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Takes what has come. True when no more is needed to say what is wrong: a message is too long, or one too many. */
+  push(chunk: Buffer): boolean {
+    this.#received += chunk.length;
+    if (!this.#first || this.#first.length < prefixBytes) {
+      this.#first = this.#first ? Buffer.concat([this.#first, chunk]) : chunk;
+      return this.#first.length >= prefixBytes && lengthOf(this.#first) > this.#maxBytes;
+    }
+    this.#more ??= [];
+    this.#more.push(chunk);
+    return this.#received >= 2 * (prefixBytes + this.#maxBytes);
+  }
+
+  /** All that has come. */
+  get bytes(): Uint8Array {
+    return this.#more && this.#first ? Buffer.concat([this.#first, ...this.#more]) : (this.#first ?? new Uint8Array());
+  }
+}
+
+/** The message in a body that is nothing but one message, not compressed; undefined for every other body. */
+export function onlyMessage(body: Uint8Array, maxBytes: number): Uint8Array | undefined {
+  const isPlain = body.length >= prefixBytes && body[0] === 0;
+  const length = isPlain ? lengthOf(body) : -1;
+  return length === body.length - prefixBytes && length <= maxBytes ? body.subarray(prefixBytes) : undefined;
+}
+
+/** The length that a prefix tells. */
+function lengthOf(body: Uint8Array): number {
+  return (((body[1] ?? 0) << 24) | ((body[2] ?? 0) << 16) | ((body[3] ?? 0) << 8) | (body[4] ?? 0)) >>> 0;
+}
