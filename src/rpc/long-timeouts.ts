@@ -1,7 +1,7 @@
 import type { AnyRequest, RequestHandler } from "../listener/request-handler.ts";
 
-/** A timer that is set for longer fires at once, in milliseconds. */
-export const longestTimerMs = 2 ** 31 - 1;
+/** A timer that is set for longer fires at once. */
+const longestTimerMs = 2 ** 31 - 1;
 
 /** The units of the header grpc-timeout that can say more than that, in milliseconds. */
 const longUnitsMs: Readonly<Record<string, number>> = { S: 1_000, M: 60_000, H: 3_600_000 };
@@ -9,15 +9,24 @@ const longUnitsMs: Readonly<Record<string, number>> = { S: 1_000, M: 60_000, H: 
 /** Takes a deadline that is further away than a timer can tell (24 days) for none. */
 export function withoutLongTimeouts(handler: RequestHandler): RequestHandler {
   return (request, response) => {
-    dropWhenLong(request, "grpc-timeout", (text) => Number.parseInt(text, 10) * (longUnitsMs[text.slice(-1)] ?? 0));
-    dropWhenLong(request, "connect-timeout-ms", Number);
+    dropIf(request, "grpc-timeout", isLongGrpcTimeout);
+    dropIf(request, "connect-timeout-ms", (text) => isLong(text, Number));
     handler(request, response);
   };
 }
 
-function dropWhenLong({ headers }: AnyRequest, name: string, toMs: (text: string) => number): void {
+/** Whether a header grpc-timeout tells of a deadline that is further away than a timer can tell. */
+export function isLongGrpcTimeout(text: string): boolean {
+  return isLong(text, () => Number.parseInt(text, 10) * (longUnitsMs[text.slice(-1)] ?? 0));
+}
+
+function isLong(text: string, toMs: (text: string) => number): boolean {
+  return /^\d+[A-Z]?$/.test(text) && toMs(text) > longestTimerMs;
+}
+
+function dropIf({ headers }: AnyRequest, name: string, isToDrop: (text: string) => boolean): void {
   const text = headers[name];
-  if (typeof text === "string" && /^\d+[A-Z]?$/.test(text) && toMs(text) > longestTimerMs) {
+  if (typeof text === "string" && isToDrop(text)) {
     delete headers[name];
   }
 }

@@ -20,18 +20,24 @@ describe.skipIf(reason !== undefined)("connectrpc/conformance", () => {
     await run("buf", ["build", join(JSON.parse(source).Dir, "proto"), "-o", descriptors]);
   });
 
-  test("unary cases over every protocol and version of HTTP, plaintext, TLS and client certificates", async () => {
-    const output = await run(
-      program,
-      [
-        ...["--mode", "server", "--conf", join(folder, "config.yaml")],
-        ...["--known-failing", `@${join(folder, "known-failing.txt")}`],
-        ...["--known-flaky", `@${join(folder, "known-flaky.txt")}`],
-        ...["--", process.execPath, "--conditions=source", join(folder, "server.ts")],
-      ],
-      { env: { CONFORMANCE_DESCRIPTORS: descriptors } },
-    );
-    process.stdout.write(`conformance: ${output.trim().split("\n").slice(-3).join(" ")}\n`);
-    expect(output).toMatch(/\d{4} passed, 0 failed/);
-  });
+  test.each([
+    ["with the fast lane", ["--fast-lane"]],
+    ["without it", []],
+  ])(
+    "unary cases over every protocol and version of HTTP, plaintext, TLS and client certificates, %s",
+    async (_, flags) => {
+      const output = await run(
+        program,
+        [
+          ...["--mode", "server", "--conf", join(folder, "config.yaml")],
+          ...["--known-failing", `@${join(folder, "known-failing.txt")}`],
+          ...["--known-flaky", `@${join(folder, "known-flaky.txt")}`],
+          ...["--", process.execPath, "--conditions=source", join(folder, "server.ts"), ...flags],
+        ],
+        { env: { CONFORMANCE_DESCRIPTORS: descriptors } },
+      );
+      process.stdout.write(`conformance: ${output.trim().split("\n").slice(-3).join(" ")}\n`);
+      expect(output).toMatch(/\d{4} passed, 0 failed/);
+    },
+  );
 });

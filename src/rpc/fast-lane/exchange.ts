@@ -77,7 +77,8 @@ class Exchange {
 
   complete(): void {
     const body = this.#body;
-    if (body) {
+    // Node.js lets a request that is reset end, too. What its caller has not ended is nothing to act on.
+    if (body && !this.#stream.closed) {
       this.#body = undefined;
       this.#serve(body.bytes).catch((error: unknown) => this.#break(error));
     }

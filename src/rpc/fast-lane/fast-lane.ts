@@ -3,7 +3,7 @@ import type { ContextValues, Interceptor } from "@connectrpc/connect";
 import { type Compression, compressionNegotiate } from "@connectrpc/connect/protocol";
 import { headerAcceptEncoding, headerEncoding, headerTimeout, parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import type { StreamHandler } from "../../listener/request-handler.ts";
-import { longestTimerMs } from "../long-timeouts.ts";
+import { isLongGrpcTimeout } from "../long-timeouts.ts";
 import { beginExchange, type ExchangeOptions } from "./exchange.ts";
 import { fastMethods, type MessageLimits, type ServedService } from "./fast-methods.ts";
 
@@ -58,13 +58,8 @@ function isUnaryGrpc(headers: IncomingHttpHeaders): boolean {
 }
 
 function timeoutOf(headers: IncomingHttpHeaders): ReturnType<typeof parseTimeout> {
-  const text = headers[timeoutHeader];
-  if (text === undefined) {
-    return {};
-  }
-  const timeout = parseTimeout(String(text), Number.MAX_SAFE_INTEGER);
-  // A deadline that is further away than a timer can tell is none.
-  return timeout.timeoutMs !== undefined && timeout.timeoutMs > longestTimerMs ? {} : timeout;
+  const text = textOf(headers[timeoutHeader]);
+  return text === null || isLongGrpcTimeout(text) ? {} : parseTimeout(text, Number.MAX_SAFE_INTEGER);
 }
 
 function compressionOf(headers: IncomingHttpHeaders, available: Compression[]): Negotiation {

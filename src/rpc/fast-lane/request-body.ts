@@ -34,8 +34,8 @@ export class RequestBody {
 /** The message in a body that is nothing but one message, not compressed; undefined for every other body. */
 export function onlyMessage(body: Uint8Array, maxBytes: number): Uint8Array | undefined {
   const isPlain = body.length >= prefixBytes && body[0] === 0;
-  const length = isPlain ? lengthOf(body) : -1;
-  return length === body.length - prefixBytes && length <= maxBytes ? body.subarray(prefixBytes) : undefined;
+  const isOnly = isPlain && lengthOf(body) === body.length - prefixBytes && body.length <= prefixBytes + maxBytes;
+  return isOnly ? body.subarray(prefixBytes) : undefined;
 }
 
 /** The length that a prefix tells. */

@@ -2,20 +2,35 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { create, createFileRegistry, type DescMessage, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import {
+  create,
+  createFileRegistry,
+  type DescMessage,
+  type DescService,
+  fromBinary,
+  type Message,
+  toBinary,
+} from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
-import { ConnectError, createContextKey, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import {
+  ConnectError,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { pino } from "pino";
 import { listen } from "../../../src/listener/listener.ts";
 import { tlsFromSettings } from "../../../src/listener/listener-tls.ts";
 import { createCallRecorder, noCallMeter } from "../../../src/rpc/call-recorder.ts";
 import { createEdgeInterceptors } from "../../../src/rpc/edge.ts";
-import { createNodeAdapter } from "../../../src/rpc/node-adapter.ts";
+import { createFastLane } from "../../../src/rpc/fast-lane/fast-lane.ts";
+import { acceptCompression, createNodeAdapter } from "../../../src/rpc/node-adapter.ts";
 import { testConfig } from "../../support/test-config.ts";
 import { answerSuite } from "./service.ts";
 
 // The server that the conformance suite tests: the suite's own service behind the listener and the interceptors of
-// longhaul. It reads what to be from standard input, writes where it is to standard output, and ends on SIGTERM.
+// longhaul, with the fast lane if told so. It reads what to be from standard input, writes where it is to standard output, and ends on SIGTERM.
 
 /** The suite's ServerCompatRequest. */
 interface ServerRequest extends Message {
@@ -55,26 +70,25 @@ const service = registry.getService(`${prefix}.ConformanceService`);
 if (!service) {
   throw new Error("the descriptors have no ConformanceService");
 }
-const maxBytes = wanted.messageReceiveLimit || config.maxMessageBytes;
-const handler = createNodeAdapter({
+const methods = service.methods.filter(({ name }) => name === "Unary" || name === "IdempotentUnary");
+const implementation = Object.fromEntries(
+  methods.map((method) => [
+    method.localName,
+    async (request: Message, context: HandlerContext) => {
+      try {
+        return await answerSuite(registry, method, request, context);
+      } catch (error) {
+        if (error instanceof ConnectError) {
+          context.values.get(failureKey).error = error;
+        }
+        throw error;
+      }
+    },
+  ]),
+);
+const common = {
   log,
-  routes: (router) => {
-    for (const method of service.methods.filter(({ name }) => name === "Unary" || name === "IdempotentUnary")) {
-      router.rpc(
-        method as never,
-        (async (request: Message, context: HandlerContext) => {
-          try {
-            return await answerSuite(registry, method, request, context);
-          } catch (error) {
-            if (error instanceof ConnectError) {
-              context.values.get(failureKey).error = error;
-            }
-            throw error;
-          }
-        }) as never,
-      );
-    }
-  },
+  acceptCompression,
   interceptors: [
     putBack,
     ...createEdgeInterceptors({
@@ -85,12 +99,28 @@ const handler = createNodeAdapter({
       options: config,
     }),
   ],
-  readMaxBytes: maxBytes,
+  readMaxBytes: wanted.messageReceiveLimit || config.maxMessageBytes,
   writeMaxBytes: config.maxMessageBytes,
+};
+const handler = createNodeAdapter({
+  ...common,
+  routes: (router) => {
+    for (const method of methods) {
+      router.rpc(method as never, implementation[method.localName] as never);
+    }
+  },
   jsonOptions: { registry },
 });
+const streamHandler = process.argv.includes("--fast-lane")
+  ? createFastLane({
+      ...common,
+      services: [{ service: { ...service, methods } as DescService, implementation: implementation as never }],
+      contextValues: () => createContextValues(),
+      onRefused: () => {},
+    })
+  : undefined;
 const tls = await tlsFromSettings(config, log);
-const listener = await listen(handler, { host: "127.0.0.1", port: 0, limits: config, tls });
+const listener = await listen(handler, { host: "127.0.0.1", port: 0, limits: config, tls, streamHandler });
 tell({ host: "127.0.0.1", port: listener.port, ...(wanted.useTls && { pemCert: wanted.serverCreds?.cert }) });
 await once(process, "SIGTERM");
 await listener.close(0);

@@ -1,0 +1,195 @@
+import { gzipSync } from "node:zlib";
+import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ListOperationsRequestSchema as LongrunningListSchema } from "../../../gen/google/longrunning/operations_pb.ts";
+import {
+  CountOperationsRequestSchema,
+  CreateOperationRequestSchema,
+  DeleteOperationRequestSchema,
+  GetMetricsRequestSchema,
+  GetOperationRequestSchema,
+  ListOperationsRequestSchema,
+  WaitOperationRequestSchema,
+} from "../../../gen/longhaul/v1/operations_service_pb.ts";
+import { roleTokens } from "../../support/access-files.ts";
+import { frame } from "../../support/raw-rpc.ts";
+import { startTestRegistry } from "../../support/test-registry.ts";
+import { type LaneCall, maxMessageBytes, openTwoLanes } from "./two-lanes.ts";
+
+const service = "/longhaul.v1.OperationsService/";
+const running = "op_training_20260120_093000_running0";
+const ended = "op_training_20260120_093000_ended000";
+const missing = "op_training_20260120_093000_missing0";
+
+/** Two ways into a registry that holds an operation that runs and one that has ended. */
+async function lanes() {
+  const { operations } = await startTestRegistry();
+  for (const operationId of [running, ended]) {
+    await operations.createOperation({
+      operationId,
+      operationType: "training",
+      labels: { team: "ml" },
+      metadata: { symbol: "EURUSD", parameters: { text: "ä".repeat(300) } },
+    });
+    await operations.startOperation(operationId);
+  }
+  await operations.failOperation(ended, "no data");
+  const { fast, plain } = await openTwoLanes(operations);
+  return async (call: LaneCall) => ({ fast: await fast.call(call), plain: await plain.call(call) });
+}
+
+const message = <S extends DescMessage>(schema: S, init: MessageInitShape<S>) => toBinary(schema, create(schema, init));
+const id = fc.constantFrom(running, ended, missing, "", "nonsense", "é");
+/** A method and a request that does the same each time. */
+const request = fc.oneof(
+  fc.record({ operationId: id, knownRevision: fc.constantFrom(0n, 1n, 2n ** 40n) }).map((init) => ({
+    path: `${service}GetOperation`,
+    data: message(GetOperationRequestSchema, init),
+  })),
+  fc.record({ operationId: id, untilDone: fc.boolean() }).map((init) => ({
+    path: `${service}WaitOperation`,
+    data: message(WaitOperationRequestSchema, { ...init, timeout: { nanos: 1_000_000 } }),
+  })),
+  fc.record({ pageSize: fc.constantFrom(0, 1, -1, 5_000), pageToken: fc.constantFrom("", "x") }).map((init) => ({
+    path: `${service}ListOperations`,
+    data: message(ListOperationsRequestSchema, init),
+  })),
+  fc.record({ operationId: id, cursor: fc.constantFrom(0n, 7n) }).map((init) => ({
+    path: `${service}GetMetrics`,
+    data: message(GetMetricsRequestSchema, init),
+  })),
+  fc.record({ operationId: id, requestId: fc.constantFrom("", "r1") }).map(({ operationId, requestId }) => ({
+    path: `${service}CreateOperation`,
+    data: message(CreateOperationRequestSchema, { operationId, requestId, operationType: "none" }),
+  })),
+  fc.constantFrom(running, missing).map((operationId) => ({
+    path: `${service}DeleteOperation`,
+    data: message(DeleteOperationRequestSchema, { operationId }),
+  })),
+  fc.constant({ path: `${service}CountOperations`, data: message(CountOperationsRequestSchema, {}) }),
+  fc.constantFrom("", "status = RUNNING", "(").map((filter) => ({
+    path: "/google.longrunning.Operations/ListOperations",
+    data: message(LongrunningListSchema, { name: "operations", filter }),
+  })),
+  fc.uint8Array({ maxLength: 60 }).map((data) => ({ path: `${service}GetOperation`, data })),
+  fc.constant({ path: `${service}NoSuchMethod`, data: new Uint8Array() }),
+);
+
+/** Bodies that hold a message, and those that spoil one. */
+const bodyOf = (data: Uint8Array) => {
+  const whole = frame(data);
+  const packed = frame(gzipSync(data), 1);
+  return fc.oneof(
+    { weight: 4, arbitrary: fc.constant(whole) },
+    fc.constant(packed),
+    fc.nat(whole.length).map((length) => whole.subarray(0, length)),
+    fc.nat(packed.length).map((length) => packed.subarray(0, length)),
+    fc.nat(whole.length).map((length) => Buffer.concat([whole, whole.subarray(0, length)])),
+    fc.constant(frame(data, 1)),
+    fc.constant(frame(data, 2)),
+    fc.constant(frame(data, 128)),
+    fc.constant(Buffer.concat([whole, frame(new Uint8Array(maxMessageBytes + 1))])),
+    fc.constant(frame(new Uint8Array(maxMessageBytes + 1))),
+    fc.constant(frame(gzipSync(new Uint8Array(100 * maxMessageBytes)), 1)),
+    fc.constant(Buffer.from([0, 0xff, 0xff, 0xff, 0xff])),
+    fc.constant(Buffer.alloc(0)),
+  );
+};
+
+/** A body in pieces. */
+const piecesOf = (body: Buffer) =>
+  fc.uniqueArray(fc.nat(body.length), { maxLength: 3 }).map((cuts) => {
+    const at = [0, ...cuts.sort((a, b) => a - b), body.length];
+    return at.slice(1).map((end, index) => body.subarray(at[index], end));
+  });
+
+const metadata = fc.record(
+  {
+    "content-type": fc.constantFrom(
+      "application/grpc+proto",
+      "application/grpc+json",
+      "application/GRPC",
+      "application/grpc; charset=utf-8",
+      "application/grpc-web+proto",
+      "application/proto",
+      "text/plain",
+    ),
+    authorization: fc.constantFrom(
+      ...Object.values(roleTokens).map((token) => `Bearer ${token}`),
+      "Bearer nobody-token-0123456789",
+      "Basic abc",
+      "",
+    ),
+    "grpc-timeout": fc.constantFrom("10S", "0m", "99999999H", "1x", "-1S", "", "123456789S", "5000m"),
+    "grpc-encoding": fc.constantFrom("gzip", "identity", "br", "snappy", ""),
+    "grpc-accept-encoding": fc.constantFrom("gzip", "identity,gzip", "br, gzip", "snappy", "identity", ""),
+    traceparent: fc.constantFrom("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "nonsense", ""),
+    "longhaul-via": fc.constantFrom("a,b", "two-lanes", Array(50).fill("x").join(","), ""),
+    "longhaul-owner": fc.constantFrom("nobody", ""),
+    "x-custom-bin": fc.constantFrom("AAEC", ["AAEC", "AwQ="]),
+    "set-cookie": fc.constant<string[]>(["a=1", "b=2"]),
+    expect: fc.constant("100-continue"),
+    ":authority": fc.constantFrom("127.0.0.1:1,127.0.0.1:2", "localhost"),
+  },
+  { requiredKeys: [] },
+);
+
+const call = request.chain(({ path, data }) =>
+  fc
+    .record({
+      metadata,
+      chunks: bodyOf(data).chain(piecesOf),
+      isPlain: fc.boolean(),
+      isAdmin: fc.boolean(),
+    })
+    .map(({ metadata, chunks, isPlain, isAdmin }) => ({
+      headers: {
+        "content-type": "application/grpc",
+        ...metadata,
+        ...(isPlain && { "content-type": "application/grpc" }),
+        ...(isAdmin && { authorization: `Bearer ${roleTokens.admin}` }),
+        ":path": path,
+      },
+      chunks,
+    })),
+);
+
+function isForFastLane({ headers }: LaneCall): boolean {
+  const isServed = headers["expect"] === undefined && headers[":path"] !== `${service}NoSuchMethod`;
+  return isServed && /^application\/grpc(\+proto)?$/i.test(String(headers["content-type"]));
+}
+
+describe("the two lanes", () => {
+  test("answer the same calls alike, and record the same of them", { timeout: 120_000 }, async () => {
+    const both = await lanes();
+    await fc.assert(
+      fc.asyncProperty(call, async (one) => {
+        const { fast, plain } = await both(one);
+        expect(fast.outcome).toEqual(plain.outcome);
+        // An error is never cut in two, or a client that loses the second half could not retry.
+        if (isForFastLane(one) && fast.outcome.headers["grpc-status"] !== undefined) {
+          expect(fast.isTrailersOnly).toBe(true);
+        }
+      }),
+      { numRuns: Number(process.env["LANES_RUNS"] ?? 1_000), seed: 4, endOnFailure: false },
+    );
+  });
+
+  const path = `${service}WaitOperation`;
+  const patient = message(WaitOperationRequestSchema, { operationId: running, timeout: { seconds: 30n } });
+  const headers = { "content-type": "application/grpc", authorization: `Bearer ${roleTokens.admin}`, ":path": path };
+  test.each([
+    ["half-way through its message", [frame(patient).subarray(0, 10)], "lose", "refused"],
+    ["without ending its request", [frame(patient)], "lose", "refused"],
+    ["while it waits for the answer", [frame(patient)], "end and reset", "ended"],
+  ] as const)("know that a call was given up whose caller leaves %s", async (_, chunks, ending, kind) => {
+    const both = await lanes();
+    const { fast, plain } = await both({ headers, chunks, finally: ending });
+    const cancelled = { [kind]: expect.any(String), error: { code: Code.Canceled } };
+    expect(fast.outcome.records.at(-1)).toMatchObject(cancelled);
+    // The other lane takes a lost connection for its own fault.
+    expect(plain.outcome.records.at(-1)).toMatchObject(ending === "lose" ? { [kind]: expect.any(String) } : cancelled);
+  });
+});
