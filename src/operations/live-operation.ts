@@ -266,8 +266,8 @@ export class LiveOperation implements PulledOperation {
   async #replace({ info, dispatched = this.#stored.dispatched, cutOff = false }: Change): Promise<boolean> {
     const owner = hasEnded(info) && !cutOff ? "" : this.#owner;
     const operation: StoredOperation = { ...this.#stored, info, dispatched, owner };
-    const { revision: expectedRevision } = this.#stored.info;
-    const write = this.#store.replace([{ operation, expectedRevision, expectedOwner: this.#owner }]);
+    const { revision: expectedRevision, status: expectedStatus } = this.#stored.info;
+    const write = this.#store.replace([{ operation, expectedRevision, expectedStatus, expectedOwner: this.#owner }]);
     this.#writing = write;
     this.#written = info;
     try {

@@ -36,7 +36,7 @@ export interface OperationStore {
   /** The owner's operations that somebody else has changed; see `OperationChange.byOther`. */
   changedByOthers(owner: string): Promise<string[]>;
   /**
-   * Replaces operations whose stored revision and owner are still the expected ones, all in one transaction. Answers
+   * Replaces operations whose stored revision, status and owner are still the expected ones, all in one transaction. Answers
    * the ids of those that were replaced; the others are left as they are.
    */
   replace(changes: readonly OperationChange[]): Promise<Set<string>>;
@@ -100,6 +100,8 @@ export interface OperationChange {
   readonly operation: StoredOperation;
   /** The revision that must be stored now. */
   readonly expectedRevision: bigint;
+  /** The status that must be stored now. */
+  readonly expectedStatus: OperationStatus;
   /** The owner that must be stored now. */
   readonly expectedOwner: string;
   /** Another server than the owner changes it, which the owner is to learn. Default false. */
