@@ -50,7 +50,10 @@ export interface OperationStore {
     limit: number,
     condition?: OperationCondition,
   ): Promise<ListedOperation[]>;
-  /** How many operations match both, by status and type. */
+  /**
+   * How many operations match both, by status and type. By types and statuses alone it may cost the same however many
+   * there are; else the cost is in proportion to what matches, and what has to be looked at for that.
+   */
   count(filter: OperationFilter, condition?: OperationCondition): Promise<OperationCount[]>;
   /**
    * Appends records to an operation's log and replaces its summary, in one transaction. Records the log has already

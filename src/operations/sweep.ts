@@ -55,7 +55,10 @@ export class Sweep {
     this.#timer ??= setInterval(() => void this.run(), this.#parts.options.sweepIntervalMs).unref();
   }
 
-  /** Ends the beat, and a sweep that is under way after its present batch, and saves all progress if it can. Safe to repeat. */
+  /**
+   * Ends the beat, and a sweep that is under way after its present batch; then saves all progress if it can. Safe to
+   * repeat.
+   */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#timer = undefined;

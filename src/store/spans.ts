@@ -4,11 +4,11 @@ import type { FoldedCondition } from "../operations/fold-condition.ts";
 import type { PageKey } from "../operations/operation-store.ts";
 import { merged, positions, type Span } from "./matching-operations.ts";
 import type { StoreTables } from "./schema.ts";
-import { testsOf, type Walk, walksOf } from "./walk.ts";
+import { isFoundById, testsOf, type Walk, walksOf } from "./walk.ts";
 
 /** Steps of row by row work that one statement makes at the most: SQLite makes about 500 in a millisecond. */
 const stepsPerStatement = 4_000;
-/** Steps that finding the operation of an index entry costs. */
+/** Steps that it costs to find the operation of an index entry. */
 const stepsPerLookup = 3;
 /** Operations that are looked at first where many will be: a page of common ones is found there. */
 const firstRows = 200;
@@ -17,7 +17,7 @@ const compared = 200;
 
 /**
  * The list along a walk in spans short enough for one statement each: SQLite answers while everything else waits, and
- * other databases end statements that take long. With `begin`, the first ones are shorter.
+ * other databases end statements that take long. `begin` is the length of the first one, if that is to be shorter.
  */
 export async function* spans(
   db: Kysely<StoreTables>,
@@ -25,6 +25,10 @@ export async function* spans(
   start: PageKey | undefined,
   begin = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<Span> {
+  if (isFoundById(walk)) {
+    yield { after: start, last: undefined };
+    return;
+  }
   const looksUp = walk.paths.some(({ kind }) => kind === "label" || kind === "parent");
   const mostRows = Math.ceil(stepsPerStatement / (1 + testsOf(walk) + (looksUp ? stepsPerLookup : 0)));
   let after = start;
@@ -39,7 +43,7 @@ export async function* spans(
   }
 }
 
-/** The same in short spans first, for who stops as soon as enough is found. Where all on the walk match, in one. */
+/** The spans for a page, which ends as soon as enough is found: short ones first, or all in one where all match. */
 export function pageSpans(
   db: Kysely<StoreTables>,
   walk: Walk,

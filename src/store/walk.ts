@@ -23,7 +23,7 @@ const mostPaths = 50;
 
 /** Every way to find what matches; at least one. */
 export function walksOf(wanted: FoldedCondition): Walk[] {
-  const { filter, rest } = wanted;
+  const { filter } = wanted;
   const walks: Walk[] = [];
   if (filter.parentOperationId !== "") {
     const { parentOperationId } = filter;
@@ -38,7 +38,8 @@ export function walksOf(wanted: FoldedCondition): Walk[] {
     walks.push({ paths: groups, beside: beside(wanted, { operationTypes: [], statuses: [] }) });
   }
   // What has one of a few ids or parents is found by these.
-  return walks.length === 0 || (rest && isFoundById(rest)) ? [{ paths: [{ kind: "all" }], beside: wanted }] : walks;
+  const overAll: Walk = { paths: [{ kind: "all" }], beside: wanted };
+  return walks.length === 0 || isFoundById(overAll) ? [overAll] : walks;
 }
 
 /** How much has to be tested on every operation of a walk; 0 when all of them match. */
@@ -53,9 +54,13 @@ export function testsOf({ beside: { filter, rest } }: Walk): number {
 }
 
 /** Whether few operations are in question, which an index has by their id or that of their parent. */
-export function isFoundById(condition: OperationCondition): boolean {
+export function isFoundById({ beside: { rest } }: Walk): boolean {
+  return rest !== undefined && namesFew(rest);
+}
+
+function namesFew(condition: OperationCondition): boolean {
   return condition.kind === "all"
-    ? condition.conditions.some(isFoundById)
+    ? condition.conditions.some(namesFew)
     : condition.kind === "text" && (condition.field === "operation_id" || condition.field === "parent_operation_id");
 }
 

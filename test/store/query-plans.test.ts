@@ -12,7 +12,7 @@ import type { StoreTables } from "../../src/store/schema.ts";
 import { isSqliteFault, sqliteTroubleOf } from "../../src/store/sqlite-error.ts";
 import { sqliteTarget } from "../../src/store/sqlite-store.ts";
 import { runEveryStatement } from "./every-statement.ts";
-import { at, epochMs, filter, operation } from "./store-fixture.ts";
+import { at, epochMs, filter, idsOf, operation } from "./store-fixture.ts";
 
 const { PENDING, RUNNING, COMPLETED } = OperationStatus;
 
@@ -147,5 +147,14 @@ test("no statement goes through a whole table, and pages come in the order of an
   queries.length = 0;
   expect(await store.list(filter(), undefined, 50, hasEnded)).toEqual([]);
   expect(queries).toHaveLength(4);
+
+  // What is found by its id is asked for at once.
+  queries.length = 0;
+  const byId = { kind: "text", field: "operation_id", oneOf: ["op_many_3", "op_many_7"] } as const;
+  expect(idsOf(await store.list(filter({ statuses: [PENDING] }), undefined, 50, byId))).toEqual([
+    "op_many_7",
+    "op_many_3",
+  ]);
+  expect(queries).toHaveLength(1);
   await store.close();
 });
