@@ -56,7 +56,11 @@ export async function fillStore(path: string, operations: number): Promise<void>
       }
     }
   }
-  database.exec("commit");
+  database.exec(`
+    insert into operation_counts (operation_type, status, operations)
+      select operation_type, status, count(*) from operations group by operation_type, status;
+    commit
+  `);
   database.close();
 }
 

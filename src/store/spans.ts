@@ -30,7 +30,9 @@ export async function* spans(
     return;
   }
   const looksUp = walk.paths.some(({ kind }) => kind === "label" || kind === "parent");
-  const mostRows = Math.ceil(stepsPerStatement / (1 + testsOf(walk) + (looksUp ? stepsPerLookup : 0)));
+  const steps = 1 + testsOf(walk) + (looksUp ? stepsPerLookup : 0);
+  // Where a span ends is not known before each path has been followed that far.
+  const mostRows = Math.ceil(stepsPerStatement / (steps * walk.paths.length));
   let after = start;
   for (let rows = Math.min(begin, mostRows); ; rows = Math.min(rows * 4, mostRows)) {
     const last = await positionAt(db, walk, after, rows);

@@ -14,7 +14,7 @@ import { sqliteTarget } from "../../src/store/sqlite-store.ts";
 import { runEveryStatement } from "./every-statement.ts";
 import { at, epochMs, filter, idsOf, operation } from "./store-fixture.ts";
 
-const { PENDING, RUNNING, COMPLETED } = OperationStatus;
+const { PENDING, RUNNING, COMPLETED, FAILED } = OperationStatus;
 
 /** Tables that grow. The dropped logs are few and gone at once. */
 const largeTables = /^SCAN (operations|operation_labels|label|other|metric_logs|metric_records|tombstones)\b/;
@@ -120,7 +120,7 @@ test("no statement goes through a whole table, and pages come in the order of an
     expect(queries.map(({ sql }) => sql)).toEqual([expect.stringContaining('from "operation_counts"')]);
   }
 
-  // So are pages of a condition that a filter can say, and an operation by its id.
+  // Pages of a condition that a filter can say are found like those of the filter, and an operation by its id.
   const isTeams = { kind: "text", field: { label: "team" }, oneOf: ["ml"] } as const;
   const isTraining = { kind: "text", field: "operation_type", oneOf: ["training"] } as const;
   const isRecent = { kind: "time", field: "created_at", operator: ">", ms: epochMs } as const;
@@ -143,10 +143,23 @@ test("no statement goes through a whole table, and pages come in the order of an
     }
   }
   // What is tested row by row is tested in spans, which begin small; calls go on between their statements.
-  await Promise.all(Array.from({ length: 250 }, (_, index) => store.create(operation(`op_many_${index}`))));
+  const many = Array.from({ length: 250 }, (_, index) => operation(`op_many_${index}`, { labels: { team: "many" } }));
+  await Promise.all(many.map((one) => store.create(one)));
   queries.length = 0;
   expect(await store.list(filter(), undefined, 50, hasEnded)).toEqual([]);
   expect(queries).toHaveLength(4);
+
+  // Of a label of many and a status of few, the status leads the way, and the other way round.
+  await store.create(operation("op_failed", { status: FAILED, labels: { team: "many", stage: "one" } }));
+  queries.length = 0;
+  expect(idsOf(await store.list(filter({ labels: { team: "many" }, statuses: [FAILED] }), undefined, 50))).toEqual([
+    "op_failed",
+  ]);
+  expect(planOf(queries.at(-1) as CompiledQuery)[0]).toMatch(/^SEARCH operations USING INDEX operations_by_status/);
+  const stageOfMany = filter({ operationTypes: ["training"], labels: { team: "many", stage: "one" } });
+  expect(idsOf(await store.list(stageOfMany, undefined, 50))).toEqual(["op_failed"]);
+  const { parameters } = queries.at(-1) as CompiledQuery;
+  expect(parameters.slice(0, 2)).toEqual(["stage", "one"]);
 
   // What is found by its id is asked for at once.
   queries.length = 0;
