@@ -1,8 +1,12 @@
 import type { Selectable, Transaction } from "kysely";
-import type { CreateOutcome } from "../operations/operation-store.ts";
 import type { OperationQueries } from "./operation-queries.ts";
-import { type OperationRow, operationFromRow, storedColumns } from "./operation-rows.ts";
 import type { OperationLabelsTable, StoreTables } from "./schema.ts";
+import { type OperationRow, type StoredRow, storedColumns } from "./stored-columns.ts";
+
+/** What became of a new row. */
+export type CreatedRow =
+  | { readonly created: true }
+  | { readonly created: false; readonly conflict: "operation_id" | "request_id"; readonly existing: StoredRow };
 
 /** The rows of an operation's labels. */
 export function labelRows(
@@ -18,7 +22,7 @@ export async function createOperation(
   queries: OperationQueries,
   row: OperationRow,
   labels: readonly Selectable<OperationLabelsTable>[],
-): Promise<CreateOutcome> {
+): Promise<CreatedRow> {
   for (;;) {
     const { numAffectedRows } = await queries.insert.run(trx, row);
     if (numAffectedRows === 1n) {
@@ -39,9 +43,9 @@ async function findHolder(trx: Transaction<StoreTables>, { operation_id, request
   if (request_id !== null) {
     const row = await taken.where("request_id", "=", request_id).executeTakeFirst();
     if (row !== undefined) {
-      return { conflict: "request_id", existing: operationFromRow(row) } as const;
+      return { conflict: "request_id", existing: row } as const;
     }
   }
   const row = await taken.where("operation_id", "=", operation_id).executeTakeFirst();
-  return row && ({ conflict: "operation_id", existing: operationFromRow(row) } as const);
+  return row && ({ conflict: "operation_id", existing: row } as const);
 }

@@ -1,8 +1,8 @@
 import { type Kysely, type SqlBool, sql } from "kysely";
 import { prepareBatchInsert } from "./batch-insert.ts";
-import { type OperationRow, storedColumns } from "./operation-rows.ts";
 import { type Param, prepareQuery } from "./prepared-query.ts";
 import type { StoreTables } from "./schema.ts";
+import { type OperationRow, storedColumns } from "./stored-columns.ts";
 
 /** The statements on single operations, prepared. */
 export type OperationQueries = ReturnType<typeof prepareOperationQueries>;

@@ -10,6 +10,7 @@ import { nodeSqliteDialect } from "../../src/store/node-sqlite-dialect.ts";
 import type { StoreTables } from "../../src/store/schema.ts";
 import { isSqliteFault, sqliteTroubleOf } from "../../src/store/sqlite-error.ts";
 import { sqliteTarget } from "../../src/store/sqlite-store.ts";
+import { storeWriter } from "../../src/store/store-writes.ts";
 import { runEveryStatement } from "./every-statement.ts";
 import { at, epochMs, filter, operation } from "./store-fixture.ts";
 
@@ -30,8 +31,7 @@ test("no statement goes through a whole table, and pages come in the order of an
   await migrateStore(db, sqliteTarget("the test's database"));
   const store = new KyselyStore({
     db,
-    transact: groupCommit(db),
-    lockRows: false,
+    write: storeWriter({ db, transact: groupCommit(db), lockRows: false }),
     troubleOf: sqliteTroubleOf,
     isFault: isSqliteFault,
     release: () => db.destroy(),

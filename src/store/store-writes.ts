@@ -1,0 +1,101 @@
+import type { Kysely, Selectable } from "kysely";
+import type { Claim, MetricsAppend } from "../operations/operation-store.ts";
+import { MetricLogs } from "./metric-logs.ts";
+import { type CreatedRow, createOperation } from "./operation-creation.ts";
+import { prepareOperationQueries } from "./operation-queries.ts";
+import { deleteOperation, expireOperations, removeDueTombstones, writeTombstones } from "./operation-removal.ts";
+import { claimOperations, releaseOperation } from "./ownership.ts";
+import type { QueryRunner } from "./prepared-query.ts";
+import type { OperationLabelsTable, StoreTables } from "./schema.ts";
+import type { OperationRow, StoredRow } from "./stored-columns.ts";
+import type { Statement, Transact } from "./transact.ts";
+
+/** The writes of a store: what each is given and answers. All of it is plain data, so that it can go to a thread. */
+export interface StoreWrites {
+  create(given: {
+    readonly row: OperationRow;
+    readonly labels: readonly Selectable<OperationLabelsTable>[];
+  }): CreatedRow;
+  claim(given: { readonly claim: Claim; readonly limit: number }): StoredRow[];
+  release(given: { readonly operationId: string; readonly owner: string }): void;
+  /** Answers the ids of those that were replaced. */
+  replace(given: readonly RowChange[]): Set<string>;
+  appendMetrics(given: MetricsAppend): boolean;
+  expire(given: { readonly now: number; readonly limit: number; readonly tombstoneUntil: number }): string[];
+  delete(given: { readonly operationId: string; readonly expectedRevision: bigint }): boolean;
+  /** Answers whether there may be more to remove. */
+  removeDropped(): boolean;
+  writeTombstone(given: Selectable<StoreTables["tombstones"]>): void;
+}
+
+export type WriteName = keyof StoreWrites;
+/** What a write is given. */
+export type Given<N extends WriteName> = Parameters<StoreWrites[N]>[0];
+/** What a write answers. */
+export type Answer<N extends WriteName> = ReturnType<StoreWrites[N]>;
+
+/** A replacement of one operation's row. */
+export interface RowChange {
+  readonly row: OperationRow;
+  readonly expectedRevision: bigint;
+  readonly expectedOwner: string;
+}
+
+/** Runs a write and resolves when it is durable. `rows` is about how many rows it touches. */
+export type StoreWriter = <N extends WriteName>(name: N, rows: number, given: Given<N>) => Promise<Answer<N>>;
+
+/** What a writer needs of its database. */
+export interface StoreWriterOptions {
+  readonly db: Kysely<StoreTables>;
+  readonly transact: Transact;
+  /** Runs a single statement without the ways that a transaction takes. Default: in a transaction. */
+  readonly runAlone?: <T>(statement: Statement<T>) => Promise<T>;
+  /** Transactions run side by side, so rows that are to stay as they are must be locked. */
+  readonly lockRows: boolean;
+}
+
+/** Runs writes on a database that this thread is connected with. */
+export function storeWriter({ db, transact, runAlone, lockRows }: StoreWriterOptions): StoreWriter {
+  const queries = prepareOperationQueries(db, lockRows);
+  const logs = new MetricLogs(db, lockRows);
+
+  async function replace(runner: QueryRunner, changes: readonly RowChange[]): Promise<Set<string>> {
+    const replaced = new Set<string>();
+    for (const change of changes) {
+      const { numAffectedRows } = await queries.update.run(runner, change);
+      if (numAffectedRows === 1n) {
+        replaced.add(change.row.operation_id);
+      }
+    }
+    return replaced;
+  }
+
+  const writes: { readonly [N in WriteName]: (rows: number, given: Given<N>) => Promise<Answer<N>> } = {
+    create: (rows, { row, labels }) => transact(rows, (trx) => createOperation(trx, queries, row, labels)),
+    claim: (rows, { claim, limit }) => transact(rows, (trx) => claimOperations(trx, claim, limit, lockRows)),
+    release: (rows, { operationId, owner }) => transact(rows, (trx) => releaseOperation(trx, operationId, owner)),
+    replace: (rows, changes) => {
+      const all = (runner: QueryRunner) => replace(runner, changes);
+      return runAlone && changes.length === 1 ? runAlone(all) : transact(rows, all);
+    },
+    appendMetrics: (rows, { operationId, owner, records, summary }) =>
+      transact(rows, async (trx) => {
+        const owned = await queries.owned.run(trx, { operationId, owner });
+        if (owned.rows.length === 0) {
+          return false;
+        }
+        await logs.append(trx, operationId, records, summary);
+        return true;
+      }),
+    expire: (rows, { now, limit, tombstoneUntil }) =>
+      transact(rows, async (trx) => {
+        await removeDueTombstones(trx, now, limit);
+        return expireOperations(trx, logs, { now, limit, tombstoneUntil, lockRows });
+      }),
+    delete: (rows, { operationId, expectedRevision }) =>
+      transact(rows, (trx) => deleteOperation(trx, logs, operationId, expectedRevision)),
+    removeDropped: (rows) => transact(rows, (trx) => logs.removeDropped(trx)),
+    writeTombstone: (rows, tombstone) => transact(rows, (trx) => writeTombstones(trx, [tombstone])),
+  };
+  return (name, rows, given) => writes[name](rows, given);
+}
