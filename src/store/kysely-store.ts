@@ -15,8 +15,9 @@ import type {
   StoredOperation,
 } from "../operations/operation-store.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
+import { joinedCreates } from "./joined-creates.ts";
 import { MetricLogs, recordsPerRemoval } from "./metric-logs.ts";
-import { labelRows } from "./operation-creation.ts";
+import { newRow } from "./operation-creation.ts";
 import { type OperationQueries, prepareOperationQueries } from "./operation-queries.ts";
 import { infoFromRow, operationFromRow, rowFromOperation } from "./operation-rows.ts";
 import { countMatching, listMatching } from "./operation-search.ts";
@@ -58,6 +59,7 @@ export class KyselyStore implements OperationStore {
   readonly calls: StoreCalls;
   readonly #db: Kysely<StoreTables>;
   readonly #writer: StoreWriter;
+  readonly #create: ReturnType<typeof joinedCreates>;
   readonly #release: () => Promise<void>;
   readonly #logs: MetricLogs;
   readonly #operations: OperationQueries;
@@ -66,6 +68,10 @@ export class KyselyStore implements OperationStore {
   constructor({ db, write, troubleOf, isFault, onTrouble, release }: KyselyStoreOptions) {
     this.#db = db;
     this.#writer = write;
+    this.#create = joinedCreates(
+      (rows) => write("create", rows.length * rowsPerOperation, rows),
+      (error) => troubleOf(error) !== undefined,
+    );
     this.#release = release;
     this.#logs = new MetricLogs(db, false);
     this.#operations = prepareOperationQueries(db, false);
@@ -88,9 +94,8 @@ export class KyselyStore implements OperationStore {
   }
 
   async create(operation: StoredOperation): Promise<CreateOutcome> {
-    const row = rowFromOperation(operation);
-    const labels = labelRows(row, operation.info.labels);
-    const outcome = await this.#write("create", rowsPerOperation + labels.length, { row, labels });
+    const row = newRow(rowFromOperation(operation), operation.info.labels);
+    const outcome = await this.calls.write(() => this.#create(row));
     return outcome.created ? outcome : { ...outcome, existing: operationFromRow(outcome.existing) };
   }
 

@@ -24,7 +24,7 @@ export class MetricLogs {
   readonly #readLog: PreparedQuery<{ operationId: string }, { cursor: number; summary: Uint8Array }>;
   readonly #moveEnd;
   readonly #readRecords;
-  readonly #insertRecords: BatchInsert<StoreTables["metric_records"]>;
+  readonly #insertRecords: BatchInsert<StoreTables["metric_records"], unknown>;
 
   /** With `lockRows`, for databases whose transactions run side by side, what one removes is left to it. */
   constructor(db: Kysely<StoreTables>, lockRows: boolean) {

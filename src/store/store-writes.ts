@@ -1,21 +1,19 @@
 import type { Kysely, Selectable } from "kysely";
 import type { Claim, MetricsAppend } from "../operations/operation-store.ts";
 import { MetricLogs } from "./metric-logs.ts";
-import { type CreatedRow, createOperation } from "./operation-creation.ts";
+import { type CreatedRow, createOperations, type NewRow } from "./operation-creation.ts";
 import { prepareOperationQueries } from "./operation-queries.ts";
 import { deleteOperation, expireOperations, removeDueTombstones, writeTombstones } from "./operation-removal.ts";
 import { claimOperations, releaseOperation } from "./ownership.ts";
 import type { QueryRunner } from "./prepared-query.ts";
-import type { OperationLabelsTable, StoreTables } from "./schema.ts";
+import type { StoreTables } from "./schema.ts";
 import type { OperationRow, StoredRow } from "./stored-columns.ts";
 import type { Statement, Transact } from "./transact.ts";
 
 /** The writes of a store: what each is given and answers. All of it is plain data, so that it can go to a thread. */
 export interface StoreWrites {
-  create(given: {
-    readonly row: OperationRow;
-    readonly labels: readonly Selectable<OperationLabelsTable>[];
-  }): CreatedRow;
+  /** Answers what became of each, in their order. */
+  create(given: readonly NewRow[]): CreatedRow[];
   claim(given: { readonly claim: Claim; readonly limit: number }): StoredRow[];
   release(given: { readonly operationId: string; readonly owner: string }): void;
   /** Answers the ids of those that were replaced. */
@@ -71,7 +69,7 @@ export function storeWriter({ db, transact, runAlone, lockRows }: StoreWriterOpt
   }
 
   const writes: { readonly [N in WriteName]: (rows: number, given: Given<N>) => Promise<Answer<N>> } = {
-    create: (rows, { row, labels }) => transact(rows, (trx) => createOperation(trx, queries, row, labels)),
+    create: (rows, created) => transact(rows, (trx) => createOperations(trx, queries, created)),
     claim: (rows, { claim, limit }) => transact(rows, (trx) => claimOperations(trx, claim, limit, lockRows)),
     release: (rows, { operationId, owner }) => transact(rows, (trx) => releaseOperation(trx, operationId, owner)),
     replace: (rows, changes) => {
