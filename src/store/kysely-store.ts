@@ -15,9 +15,9 @@ import type {
   StoredOperation,
 } from "../operations/operation-store.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
-import { joinedCreates } from "./joined-creates.ts";
+import { joinedWrites } from "./joined-writes.ts";
 import { MetricLogs, recordsPerRemoval } from "./metric-logs.ts";
-import { newRow } from "./operation-creation.ts";
+import { type CreatedRow, type NewRow, newRow } from "./operation-creation.ts";
 import { type OperationQueries, prepareOperationQueries } from "./operation-queries.ts";
 import { infoFromRow, operationFromRow, rowFromOperation } from "./operation-rows.ts";
 import { countMatching, listMatching } from "./operation-search.ts";
@@ -59,7 +59,8 @@ export class KyselyStore implements OperationStore {
   readonly calls: StoreCalls;
   readonly #db: Kysely<StoreTables>;
   readonly #writer: StoreWriter;
-  readonly #create: ReturnType<typeof joinedCreates>;
+  readonly #create: (row: NewRow) => Promise<CreatedRow>;
+  readonly #append: (append: MetricsAppend) => Promise<boolean>;
   readonly #release: () => Promise<void>;
   readonly #logs: MetricLogs;
   readonly #operations: OperationQueries;
@@ -68,13 +69,20 @@ export class KyselyStore implements OperationStore {
   constructor({ db, write, troubleOf, isFault, onTrouble, release }: KyselyStoreOptions) {
     this.#db = db;
     this.#writer = write;
-    this.#create = joinedCreates(
-      (rows) => write("create", rows.length * rowsPerOperation, rows),
-      (error) => troubleOf(error) !== undefined,
-    );
+    const failsAll = (error: unknown) => troubleOf(error) !== undefined;
+    this.#create = joinedWrites({
+      runAll: (rows, created) => write("create", rows, created),
+      rowsOf: ({ labels }) => rowsPerOperation + labels.length,
+      failsAll,
+    });
+    this.#append = joinedWrites({
+      runAll: (rows, appends) => write("appendMetrics", rows, appends),
+      rowsOf: ({ records }) => 1 + records.length,
+      failsAll,
+    });
     this.#release = release;
     this.#logs = new MetricLogs(db, false);
-    this.#operations = prepareOperationQueries(db, false);
+    this.#operations = prepareOperationQueries(db);
     let probes = 0;
     this.calls = new StoreCalls({
       troubleOf,
@@ -168,7 +176,7 @@ export class KyselyStore implements OperationStore {
   }
 
   appendMetrics(append: MetricsAppend): Promise<boolean> {
-    return this.#write("appendMetrics", append.records.length, append);
+    return this.calls.write(() => this.#append(append));
   }
 
   metricsLog(operationId: string): Promise<MetricsLog> {

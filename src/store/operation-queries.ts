@@ -7,11 +7,8 @@ import { type OperationRow, storedColumns } from "./stored-columns.ts";
 /** The statements on single operations, prepared. */
 export type OperationQueries = ReturnType<typeof prepareOperationQueries>;
 
-/**
- * Prepares the statements on single operations. With `lockRows`, for databases whose transactions run side by side, what
- * a transaction has looked at stays as it is until its end.
- */
-export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boolean) {
+/** Prepares the statements on single operations. */
+export function prepareOperationQueries(db: Kysely<StoreTables>) {
   return {
     /** The operation of an id. */
     select: prepareQuery((param: Param<string>) =>
@@ -23,24 +20,6 @@ export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boole
           "=",
           param((id) => id),
         ),
-    ),
-    /** A row when the operation is the owner's and has not ended. */
-    owned: prepareQuery((param: Param<{ operationId: string; owner: string }>) =>
-      db
-        .selectFrom("operations")
-        .select("operation_id")
-        .where(
-          "operation_id",
-          "=",
-          param(({ operationId }) => operationId),
-        )
-        .where(
-          "owner",
-          "=",
-          param(({ owner }) => owner),
-        )
-        .where("completed_at", "is", null)
-        .$if(lockRows, (query) => query.forShare()),
     ),
     /** Inserts operations, but for those whose id or request_id is taken. Returns the ids of those inserted. */
     insert: prepareBatchInsert<OperationRow, { operation_id: string }>((rows) =>

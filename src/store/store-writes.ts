@@ -1,6 +1,7 @@
 import type { Kysely, Selectable } from "kysely";
 import type { Claim, MetricsAppend } from "../operations/operation-store.ts";
 import { MetricLogs } from "./metric-logs.ts";
+import { appendMetrics } from "./metrics-appends.ts";
 import { type CreatedRow, createOperations, type NewRow } from "./operation-creation.ts";
 import { prepareOperationQueries } from "./operation-queries.ts";
 import { deleteOperation, expireOperations, removeDueTombstones, writeTombstones } from "./operation-removal.ts";
@@ -18,7 +19,8 @@ export interface StoreWrites {
   release(given: { readonly operationId: string; readonly owner: string }): void;
   /** Answers the ids of those that were replaced. */
   replace(given: readonly RowChange[]): Set<string>;
-  appendMetrics(given: MetricsAppend): boolean;
+  /** Answers of each whether it was done, in their order. */
+  appendMetrics(given: readonly MetricsAppend[]): boolean[];
   expire(given: { readonly now: number; readonly limit: number; readonly tombstoneUntil: number }): string[];
   delete(given: { readonly operationId: string; readonly expectedRevision: bigint }): boolean;
   /** Answers whether there may be more to remove. */
@@ -54,7 +56,7 @@ export interface StoreWriterOptions {
 
 /** Runs writes on a database that this thread is connected with. */
 export function storeWriter({ db, transact, runAlone, lockRows }: StoreWriterOptions): StoreWriter {
-  const queries = prepareOperationQueries(db, lockRows);
+  const queries = prepareOperationQueries(db);
   const logs = new MetricLogs(db, lockRows);
 
   async function replace(runner: QueryRunner, changes: readonly RowChange[]): Promise<Set<string>> {
@@ -76,15 +78,7 @@ export function storeWriter({ db, transact, runAlone, lockRows }: StoreWriterOpt
       const all = (runner: QueryRunner) => replace(runner, changes);
       return runAlone && changes.length === 1 ? runAlone(all) : transact(rows, all);
     },
-    appendMetrics: (rows, { operationId, owner, records, summary }) =>
-      transact(rows, async (trx) => {
-        const owned = await queries.owned.run(trx, { operationId, owner });
-        if (owned.rows.length === 0) {
-          return false;
-        }
-        await logs.append(trx, operationId, records, summary);
-        return true;
-      }),
+    appendMetrics: (rows, appends) => transact(rows, (trx) => appendMetrics(trx, logs, appends, lockRows)),
     expire: (rows, { now, limit, tombstoneUntil }) =>
       transact(rows, async (trx) => {
         await removeDueTombstones(trx, now, limit);
