@@ -3,7 +3,7 @@ import type { Kysely, Transaction } from "kysely";
 import type { StoreTables } from "./schema.ts";
 import type { Transact } from "./transact.ts";
 
-/** The rows after which a transaction takes no more writes, so that the event loop is not held up for long. */
+/** The rows after which a transaction takes no more writes, so that neither callers nor the event loop wait for long. */
 const maxGroupRows = 2_000;
 
 /** What a database may have of its own in committing. */

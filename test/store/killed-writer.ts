@@ -8,7 +8,8 @@ import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { appending, changed, operation, records, replacement, summary } from "./store-fixture.ts";
 
 const [path = "", round = ""] = process.argv.slice(2);
-const store = await openSqliteStore(path);
+// From the start a thread writes in one round, and in the next one from somewhere in the middle.
+const store = await openSqliteStore(path, { threadAfterMs: Number(round) % 2 });
 
 function acknowledge(line: string): void {
   writeSync(1, `${line}\n`);

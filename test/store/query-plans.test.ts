@@ -3,7 +3,6 @@ import { type CompiledQuery, Kysely } from "kysely";
 import { expect, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { allOf, anyOf } from "../../src/operations/operation-condition.ts";
-import { groupCommit } from "../../src/store/group-commit.ts";
 import { KyselyStore } from "../../src/store/kysely-store.ts";
 import { migrateStore } from "../../src/store/migrate-store.ts";
 import { nodeSqliteDialect } from "../../src/store/node-sqlite-dialect.ts";
@@ -11,6 +10,7 @@ import { OperationCounts } from "../../src/store/operation-counts.ts";
 import type { StoreTables } from "../../src/store/schema.ts";
 import { isSqliteFault, sqliteTroubleOf } from "../../src/store/sqlite-error.ts";
 import { sqliteTarget } from "../../src/store/sqlite-store.ts";
+import { sqliteWriter } from "../../src/store/sqlite-writer.ts";
 import { runEveryStatement } from "./every-statement.ts";
 import { at, epochMs, filter, idsOf, operation } from "./store-fixture.ts";
 
@@ -29,12 +29,10 @@ test("no statement goes through a whole table, and pages come in the order of an
     },
   });
   await migrateStore(db, sqliteTarget("the test's database"));
-  const counts = new OperationCounts(db);
   const store = new KyselyStore({
     db,
-    transact: groupCommit(db, { beforeCommit: (trx) => counts.write(trx) }),
-    counts,
-    lockRows: false,
+    write: sqliteWriter(db),
+    counts: new OperationCounts(db),
     troubleOf: sqliteTroubleOf,
     isFault: isSqliteFault,
     release: () => db.destroy(),

@@ -8,6 +8,7 @@ import { describeStoreConformance } from "./store-conformance.ts";
 import { createWithRecords, endedOperation, epochMs, operation } from "./store-fixture.ts";
 
 describeStoreConformance("the SQLite store", openTemporaryStore);
+describeStoreConformance("the SQLite store with its thread", () => openTemporaryStore({ threadAfterMs: 0 }));
 
 describe("opening a SQLite store", () => {
   test("makes the directories of the path", () =>
