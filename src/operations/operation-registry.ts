@@ -20,6 +20,7 @@ import { PullSettlement } from "./pull-settlement.ts";
 import { RefreshOnRead } from "./refresh-on-read.ts";
 import { RunDurations } from "./run-durations.ts";
 import type { Standing } from "./standing.ts";
+import { WaitDeadlines } from "./wait-deadlines.ts";
 
 /** Ended operations kept in memory, because pollers ask about them once more. */
 const endedInMemory = 10_000;
@@ -63,9 +64,11 @@ export class OperationRegistry {
   readonly #followed = new LRUCache<string, PeersOperation>({ max: followedInMemory });
   readonly #ended = new LRUCache<string, EndedOperation>({ max: endedInMemory });
   readonly #durations = new RunDurations();
+  readonly #deadlines: WaitDeadlines;
 
   constructor(parts: RegistryParts) {
     this.#parts = parts;
+    this.#deadlines = new WaitDeadlines(parts.closed);
   }
 
   /** The operations that this server owns and that have not ended. */
@@ -190,12 +193,12 @@ export class OperationRegistry {
     });
     const settle = settlement.settle.bind(settlement);
     const refresh = new RefreshOnRead(operation, { now, pullTimeoutMs, settle, meter: this.#meter });
-    const watch = new ChangeWatch(operation, refresh, cacheTtlMs);
+    const watch = new ChangeWatch(operation, refresh, this.#deadlines, cacheTtlMs);
     const delivery = new CancellationDelivery(operation, {
       now,
       attemptTimeoutMs: pullTimeoutMs,
       closed,
-      onDelivered: () => void watch.waitUntil(() => false, followMs, closed),
+      onDelivered: () => void watch.waitUntil(() => false, followMs),
     });
     const own: OwnOperation = { kind: "own", operation, refresh, watch, delivery };
     this.#own.set(operationId, own);
@@ -328,7 +331,7 @@ export class OperationRegistry {
       meter: this.#meter,
       sourceName: "peer",
     });
-    const watch = new ChangeWatch(operation, refresh, cacheTtlMs);
+    const watch = new ChangeWatch(operation, refresh, this.#deadlines, cacheTtlMs);
     const followed: PeersOperation = { kind: "peers", operation, refresh, watch };
     this.#followed.set(operationId, followed);
     operation.onChange(() => {

@@ -44,8 +44,6 @@ import { recover } from "./take-over.ts";
 
 /** How often a cancellation follows an operation that moves from server to server. */
 const movesFollowed = 4;
-/** When a wait that was one too many is tried again, in milliseconds. */
-const waiterRetryMs = 1_000;
 
 /** What the service is made of. */
 export interface OperationsServiceParts {
@@ -90,7 +88,6 @@ export class OperationsService {
   readonly #sweep: Sweep;
   readonly #closed = new AbortController();
   readonly #unsubscribe: () => void;
-  #waiters = 0;
 
   constructor(parts: OperationsServiceParts) {
     const { store, standing, coordinator, options, log } = parts;
@@ -207,26 +204,8 @@ export class OperationsService {
    * is after `timeoutMs` or when the signal aborts. A knownRevision of 0 means the one at the time of the call. Throws a
    * CallError with TOO_MANY_WAITERS when as many are waiting as may.
    */
-  async waitOperation(
-    operationId: string,
-    wait: Omit<Wait, "signal"> & { readonly signal?: AbortSignal },
-  ): Promise<OperationInfo> {
-    checkOperationId(operationId);
-    const { maxWaiters } = this.#parts.options;
-    if (this.#waiters >= maxWaiters) {
-      throw new CallError("TOO_MANY_WAITERS", `this server holds ${maxWaiters} waits already; poll instead`, {
-        operationId,
-        retryAfterMs: waiterRetryMs,
-      });
-    }
-    this.#waiters += 1;
-    try {
-      const { signal: closed } = this.#closed;
-      const signal = wait.signal ? AbortSignal.any([wait.signal, closed]) : closed;
-      return await this.#reader.wait(operationId, { ...wait, signal });
-    } finally {
-      this.#waiters -= 1;
-    }
+  waitOperation(operationId: string, wait: Wait): Promise<OperationInfo> {
+    return this.#reader.wait(operationId, wait);
   }
 
   /** Those of the operations that this server owns, if `instanceId` is its present name, and that have not ended. */
