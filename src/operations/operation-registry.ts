@@ -8,6 +8,7 @@ import { CancellationDelivery } from "./cancellation-delivery.ts";
 import { ChangeWatch } from "./change-watch.ts";
 import type { CutOffs } from "./cut-offs.ts";
 import { CallError, ifMissing, operationNotFound } from "./errors.ts";
+import { EventLoopLoad } from "./event-loop-load.ts";
 import { FollowedOperation } from "./followed-operation.ts";
 import type { EndedOperation, KnownOperation, OwnOperation, PeersOperation } from "./known-operation.ts";
 import { LiveOperation } from "./live-operation.ts";
@@ -16,6 +17,7 @@ import type { OperationSource } from "./operation-source.ts";
 import type { ListedOperation, MetricsLog, OperationStore, StoredOperation } from "./operation-store.ts";
 import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
+import { PollAdvice, type PollConditions } from "./poll-advice.ts";
 import { PullSettlement } from "./pull-settlement.ts";
 import { RefreshOnRead } from "./refresh-on-read.ts";
 import { RunDurations } from "./run-durations.ts";
@@ -65,9 +67,13 @@ export class OperationRegistry {
   readonly #ended = new LRUCache<string, EndedOperation>({ max: endedInMemory });
   readonly #durations = new RunDurations();
   readonly #deadlines: WaitDeadlines;
+  readonly #pollConditions: PollConditions;
 
   constructor(parts: RegistryParts) {
+    const { cacheTtlMs, now } = parts.options;
+    const load = new EventLoopLoad();
     this.#parts = parts;
+    this.#pollConditions = { cacheTtlMs, now, random: Math.random, load: () => load.utilization };
     this.#deadlines = new WaitDeadlines(parts.closed);
   }
 
@@ -84,6 +90,11 @@ export class OperationRegistry {
   /** An operation that this server owns and that has not ended; undefined for every other id. */
   active(operationId: string): OwnOperation | undefined {
     return this.#own.get(operationId);
+  }
+
+  /** An operation that has not ended, if it is in memory. */
+  live(operationId: string): OwnOperation | PeersOperation | undefined {
+    return this.#own.get(operationId) ?? this.#followed.get(operationId);
   }
 
   /** An operation. CallError OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none. */
@@ -200,7 +211,8 @@ export class OperationRegistry {
       closed,
       onDelivered: () => void watch.waitUntil(() => false, followMs),
     });
-    const own: OwnOperation = { kind: "own", operation, refresh, watch, delivery };
+    const advice = new PollAdvice(operation, refresh, this.#pollConditions);
+    const own: OwnOperation = { kind: "own", operation, refresh, watch, advice, delivery };
     this.#own.set(operationId, own);
     this.#followed.delete(operationId);
     if (parentOperationId !== "") {
@@ -249,7 +261,7 @@ export class OperationRegistry {
   }
 
   #inMemory(operationId: string): KnownOperation | undefined {
-    return this.#own.get(operationId) ?? this.#followed.get(operationId) ?? this.#ended.get(operationId);
+    return this.live(operationId) ?? this.#ended.get(operationId);
   }
 
   #forgetOwn({ info: { operationId, parentOperationId } }: LiveOperation): void {
@@ -332,7 +344,8 @@ export class OperationRegistry {
       sourceName: "peer",
     });
     const watch = new ChangeWatch(operation, refresh, this.#deadlines, cacheTtlMs);
-    const followed: PeersOperation = { kind: "peers", operation, refresh, watch };
+    const advice = new PollAdvice(operation, refresh, this.#pollConditions);
+    const followed: PeersOperation = { kind: "peers", operation, refresh, watch, advice };
     this.#followed.set(operationId, followed);
     operation.onChange(() => {
       if (operation.isOver && this.#followed.get(operationId) === followed) {

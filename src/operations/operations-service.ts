@@ -1,4 +1,5 @@
 import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { context } from "@opentelemetry/api";
 import type { Logger } from "pino";
 import { type OperationError, type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
@@ -32,6 +33,7 @@ import { pageKeyOf } from "./operation-store.ts";
 import type { OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
+import { soonestPollMs } from "./poll-advice.ts";
 import { type MetricsPage, type MetricsQuery, readMetrics } from "./read-metrics.ts";
 import { type RegistryActivity, registryActivity } from "./registry-activity.ts";
 import { checkFilter, checkOperationId } from "./request-checks.ts";
@@ -88,12 +90,14 @@ export class OperationsService {
   readonly #sweep: Sweep;
   readonly #closed = new AbortController();
   readonly #unsubscribe: () => void;
+  readonly #pollSoon: Duration;
 
   constructor(parts: OperationsServiceParts) {
     const { store, standing, coordinator, options, log } = parts;
-    const { now, pullTimeoutMs } = options;
+    const { now, pullTimeoutMs, cacheTtlMs } = options;
     const { signal: closed } = this.#closed;
     this.#parts = parts;
+    this.#pollSoon = durationFromMs(soonestPollMs(cacheTtlMs));
     const cutOffs = new CutOffs({ store, log, attemptTimeoutMs: pullTimeoutMs, closed });
     const registry = new OperationRegistry({
       ...parts,
@@ -206,6 +210,18 @@ export class OperationsService {
    */
   waitOperation(operationId: string, wait: Wait): Promise<OperationInfo> {
     return this.#reader.wait(operationId, wait);
+  }
+
+  /**
+   * When the next poll of an operation that was answered is worth while, with `hasWaited` the next call after a wait.
+   * Undefined once it has ended. Costs next to nothing. The message is shared: not to be changed.
+   */
+  pollAfter(info: OperationInfo, hasWaited = false): Duration | undefined {
+    if (hasEnded(info)) {
+      return undefined;
+    }
+    const advice = this.#registry.live(info.operationId)?.advice;
+    return (hasWaited ? advice?.afterWait : advice?.next) ?? this.#pollSoon;
   }
 
   /** Those of the operations that this server owns, if `instanceId` is its present name, and that have not ended. */
