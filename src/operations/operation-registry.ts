@@ -8,6 +8,7 @@ import { CancellationDelivery, type CancellationDeliveryOptions } from "./cancel
 import { ChangeWatch } from "./change-watch.ts";
 import type { CutOffs } from "./cut-offs.ts";
 import { CallError, ifMissing, operationNotFound } from "./errors.ts";
+import { EventLoopLoad } from "./event-loop-load.ts";
 import { FollowedOperation } from "./followed-operation.ts";
 import type { EndedOperation, KnownOperation, OwnOperation, PeersOperation } from "./known-operation.ts";
 import { LiveOperation, type LiveOperationParts } from "./live-operation.ts";
@@ -16,10 +17,12 @@ import type { OperationSource } from "./operation-source.ts";
 import type { ListedOperation, MetricsLog, OperationStore, StoredOperation } from "./operation-store.ts";
 import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
+import { PollAdvice, type PollConditions } from "./poll-advice.ts";
 import { PullSettlement, type SettlementOptions } from "./pull-settlement.ts";
 import { RefreshOnRead, type RefreshOptions } from "./refresh-on-read.ts";
 import { RunDurations } from "./run-durations.ts";
 import type { Standing } from "./standing.ts";
+import { WaitDeadlines } from "./wait-deadlines.ts";
 
 /** Ended operations kept in memory, because pollers ask about them once more. */
 const endedInMemory = 10_000;
@@ -63,6 +66,8 @@ export class OperationRegistry {
   readonly #followed = new LRUCache<string, PeersOperation>({ max: followedInMemory });
   readonly #ended = new LRUCache<string, EndedOperation>({ max: endedInMemory });
   readonly #durations = new RunDurations();
+  readonly #deadlines: WaitDeadlines;
+  readonly #pollConditions: PollConditions;
 
   /** What all operations share: each of very many has only what is its own. */
   readonly #liveParts: Omit<LiveOperationParts, "stored" | "log">;
@@ -71,9 +76,11 @@ export class OperationRegistry {
   readonly #deliveryOptions: CancellationDeliveryOptions;
 
   constructor(parts: RegistryParts) {
+    const { cacheTtlMs, now } = parts.options;
+    const load = new EventLoopLoad();
     this.#parts = parts;
     const { store, requested, closed, options } = parts;
-    const { now, pullTimeoutMs, hostLostAfterMs, maxMetricRecords } = options;
+    const { pullTimeoutMs, hostLostAfterMs, maxMetricRecords } = options;
     this.#liveParts = {
       store,
       maxMetricRecords,
@@ -97,8 +104,10 @@ export class OperationRegistry {
       now,
       attemptTimeoutMs: pullTimeoutMs,
       closed,
-      onDelivered: ({ operationId }) => void this.#own.get(operationId)?.watch.waitUntil(() => false, followMs, closed),
+      onDelivered: ({ operationId }) => void this.#own.get(operationId)?.watch.waitUntil(() => false, followMs),
     };
+    this.#pollConditions = { cacheTtlMs, now, random: Math.random, load: () => load.utilization };
+    this.#deadlines = new WaitDeadlines(parts.closed);
   }
 
   /** The operations that this server owns and that have not ended. */
@@ -114,6 +123,11 @@ export class OperationRegistry {
   /** An operation that this server owns and that has not ended; undefined for every other id. */
   active(operationId: string): OwnOperation | undefined {
     return this.#own.get(operationId);
+  }
+
+  /** An operation that has not ended, if it is in memory. */
+  live(operationId: string): OwnOperation | PeersOperation | undefined {
+    return this.#own.get(operationId) ?? this.#followed.get(operationId);
   }
 
   /** An operation. CallError OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none. */
@@ -212,9 +226,10 @@ export class OperationRegistry {
     });
     const settlement = new PullSettlement(operation, this.#settlementOptions);
     const refresh = new RefreshOnRead(operation, settlement, this.#refreshOptions);
-    const watch = new ChangeWatch(operation, refresh, cacheTtlMs);
+    const watch = new ChangeWatch(operation, refresh, this.#deadlines, cacheTtlMs);
     const delivery = new CancellationDelivery(operation, this.#deliveryOptions);
-    const own: OwnOperation = { kind: "own", operation, refresh, watch, delivery };
+    const advice = new PollAdvice(operation, refresh, this.#pollConditions);
+    const own: OwnOperation = { kind: "own", operation, refresh, watch, advice, delivery };
     this.#own.set(operationId, own);
     this.#followed.delete(operationId);
     if (parentOperationId !== "") {
@@ -250,7 +265,7 @@ export class OperationRegistry {
   }
 
   #inMemory(operationId: string): KnownOperation | undefined {
-    return this.#own.get(operationId) ?? this.#followed.get(operationId) ?? this.#ended.get(operationId);
+    return this.live(operationId) ?? this.#ended.get(operationId);
   }
 
   #over(operation: LiveOperation): void {
@@ -336,8 +351,9 @@ export class OperationRegistry {
     const findSource = () => standing.peer(owner)?.source(operationId);
     const operation = new FollowedOperation({ store, info, owner, findSource });
     const refresh = new RefreshOnRead(operation, operation, { ...this.#refreshOptions, sourceName: "peer" });
-    const watch = new ChangeWatch(operation, refresh, options.cacheTtlMs);
-    const followed: PeersOperation = { kind: "peers", operation, refresh, watch };
+    const watch = new ChangeWatch(operation, refresh, this.#deadlines, options.cacheTtlMs);
+    const advice = new PollAdvice(operation, refresh, this.#pollConditions);
+    const followed: PeersOperation = { kind: "peers", operation, refresh, watch, advice };
     this.#followed.set(operationId, followed);
     operation.onChange(() => {
       if (operation.isOver && this.#followed.get(operationId) === followed) {

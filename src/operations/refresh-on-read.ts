@@ -1,6 +1,7 @@
 import { type Link, type Span, trace } from "@opentelemetry/api";
 import { inSpan, maximumLinks } from "../tracing/spans.ts";
 import { isTerminal } from "./life-cycle.ts";
+import { movingMean } from "./moving-mean.ts";
 import type { OperationSource, PullRequest, PullResult } from "./operation-source.ts";
 import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { PulledOperation } from "./pulled-operation.ts";
@@ -44,11 +45,17 @@ export class RefreshOnRead {
   #flight: Flight | undefined;
   #pulledAtMs = Number.NEGATIVE_INFINITY;
   #metricsPulledAtMs = Number.NEGATIVE_INFINITY;
+  #costMs = 0;
 
   constructor(operation: PulledOperation, settlement: Settlement, options: RefreshOptions) {
     this.#operation = operation;
     this.#settlement = settlement;
     this.#options = options;
+  }
+
+  /** How long recent pulls have taken, in milliseconds: a mean in which newer ones weigh more. 0 before the first. */
+  get costMs(): number {
+    return this.#costMs;
   }
 
   /**
@@ -137,11 +144,9 @@ export class RefreshOnRead {
     if (metrics) {
       this.#metricsPulledAtMs = this.#options.now();
     }
-    this.#meter.pulled(
-      this.#options.sourceName ?? source.host,
-      result.outcome,
-      (performance.now() - startedMs) / 1_000,
-    );
+    const tookMs = performance.now() - startedMs;
+    this.#costMs = movingMean(this.#costMs, tookMs);
+    this.#meter.pulled(this.#options.sourceName ?? source.host, result.outcome, tookMs / 1_000);
     span.setAttribute("longhaul.outcome", result.outcome);
     await this.#settlement.settle(result);
   }

@@ -35,7 +35,6 @@ export interface EdgeParts {
 
 /** The settings of the edge. */
 export interface EdgeOptions {
-  readonly cacheTtlMs: number;
   /** Servers a call may have passed. */
   readonly maxHops: number;
   /** Largest message in either direction, unpacked. */

@@ -24,7 +24,6 @@ export interface RoutesParts {
   readonly health: HealthState;
   /** Aborts when streams have to end. */
   readonly stopping: AbortSignal;
-  readonly cacheTtlMs: number;
   /** Whether server reflection is served. */
   readonly reflection: boolean;
 }
@@ -45,7 +44,7 @@ export const anyTypes = createRegistry(...anyTypeFiles);
 export function createRoutes(parts: RoutesParts): (router: ConnectRouter) => void {
   const viewOf = createRegistryView(parts.operationsFor);
   return (router) => {
-    router.service(OperationsService, createOperationsHandlers(viewOf, parts.cacheTtlMs));
+    router.service(OperationsService, createOperationsHandlers(viewOf));
     router.service(Operations, createLongrunningHandlers(viewOf));
     addStandardServices(router, { ...parts, reflectedTypes: parts.reflection ? anyTypeFiles : undefined });
   };

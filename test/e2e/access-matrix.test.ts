@@ -138,7 +138,6 @@ function servedMethods(): DescMethod[] {
     },
     health: new HealthState(),
     stopping: new AbortController().signal,
-    cacheTtlMs: 0,
     reflection: true,
   })(router);
   return router.handlers.map(({ method }) => method);
