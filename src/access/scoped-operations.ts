@@ -21,6 +21,7 @@ export type OperationsView = Pick<
   | "getOperations"
   | "listOperations"
   | "ownedOf"
+  | "pollAfter"
   | "retryOperation"
   | "waitOperation"
 >;
@@ -72,6 +73,10 @@ export class ScopedOperations implements OperationsView {
   async waitOperation(...args: Parameters<OperationsView["waitOperation"]>) {
     await this.#check(args[0], "viewer", "WaitOperation");
     return this.#hide(() => this.#operations.waitOperation(...args));
+  }
+
+  pollAfter(...args: Parameters<OperationsView["pollAfter"]>) {
+    return this.#operations.pollAfter(...args);
   }
 
   async ownedOf(operationIds: readonly string[], instanceId: string) {

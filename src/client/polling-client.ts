@@ -10,7 +10,7 @@ import { type RetryOptions, retryUnreachable } from "./retry.ts";
 
 /** How a client polls. A signal ends the iteration without an error. */
 export interface PollingOptions extends RetryOptions {
-  /** Shortest time between two calls, in milliseconds. Default 250. */
+  /** Shortest time between two calls, in milliseconds. Default 250. The server's poll_after makes it longer. */
   readonly minimumMs?: number;
 }
 
@@ -42,6 +42,8 @@ export interface MetricsPage {
 interface Answer {
   readonly operation?: OperationInfo | undefined;
   readonly pollAfter?: Duration | undefined;
+  /** It came after a wait. Default false. */
+  readonly hasWaited?: boolean;
 }
 
 /** The terminal statuses. */
@@ -54,8 +56,10 @@ const terminal: ReadonlySet<OperationStatus> = new Set([
 const waitMs = 20_000;
 /** What the answer of a WaitOperation may take beyond that. */
 const waitGraceMs = 5_000;
-/** The longest pause a server's poll_after is followed to. */
+/** The longest poll_after of a server that is followed. */
 const maximumPauseMs = 60_000;
+/** Pauses are made longer by up to this share, so that clients that were answered together do not return together. */
+const spread = 0.1;
 
 /** Whether nothing can happen to the operation any more. */
 export function isDone(operation: OperationInfo): boolean {
@@ -66,7 +70,8 @@ export function isDone(operation: OperationInfo): boolean {
  * Polls operations as their server advises: bounded waits, its poll_after, and a backoff while it is away.
  *
  * I1 A snapshot older than one that was yielded is never yielded: a server that was restarted may know less.
- * I2 Between two calls of one iteration passes at least the minimum time, whatever the server answers.
+ * I2 Between two calls of one iteration passes at least the minimum time and what the server has advised, whatever it
+ *    answers; when it does not, the backoff as well. What a Get advises is about the next Get: a wait may begin before.
  * I3 A cursor only grows, so no record is yielded twice and none is skipped.
  */
 export class PollingClient {
@@ -119,8 +124,9 @@ export class PollingClient {
    */
   async *watch(operationId: string, options: WatchOptions = {}): AsyncGenerator<OperationInfo> {
     let revision = 0n;
+    let answer: Answer | undefined;
     for (;;) {
-      const answer = await this.#next(operationId, revision, options);
+      answer = await this.#next(operationId, revision, answer, options);
       if (!answer) return;
       const { operation } = answer;
       // A host that keeps no revisions leaves them 0.
@@ -130,7 +136,6 @@ export class PollingClient {
         if (done || !options.untilDone) yield operation;
         if (done) return;
       }
-      await this.#pause(answer.pollAfter, options);
     }
   }
 
@@ -146,9 +151,10 @@ export class PollingClient {
    */
   async *metrics(operationId: string, options: MetricsOptions = {}): AsyncGenerator<MetricsPage> {
     let { cursor = 0n, latest = false } = options;
+    let paceMs = this.#paceMs(undefined, options);
     for (;;) {
       const request = { operationId, cursor, maxRecords: options.maxRecords ?? 0, latest };
-      const page = await this.#call((callOptions) => this.rpc.getMetrics(request, callOptions), options);
+      const page = await this.#call((callOptions) => this.rpc.getMetrics(request, callOptions), options, paceMs);
       if (!page) return;
       const moved = page.newCursor > cursor;
       if (moved && page.metrics) {
@@ -158,38 +164,65 @@ export class PollingClient {
       }
       if (moved && page.hasMore) continue;
       if (!options.follow || !page.pollAfter) return;
-      await this.#pause(page.pollAfter, options);
+      paceMs = this.#paceMs(page.pollAfter, options);
+      await this.#clock.pause(paceMs, options.signal);
     }
   }
 
-  /** The next answer about an operation, later than `knownRevision` if the server can wait for that. */
-  async #next(operationId: string, knownRevision: bigint, options: WatchOptions): Promise<Answer | undefined> {
+  /** The next answer about an operation after the last one, later than `knownRevision` if the server can wait for that. */
+  async #next(
+    operationId: string,
+    knownRevision: bigint,
+    last: Answer | undefined,
+    options: WatchOptions,
+  ): Promise<Answer | undefined> {
     // With no revision to compare, a wait would pass over what has happened before it.
     if (this.#waitIsServed && knownRevision !== 0n) {
-      const timeout = { seconds: BigInt(waitMs / 1000) };
-      const request = { operationId, knownRevision, timeout, untilDone: options.untilDone ?? false };
-      const timeoutMs = waitMs + waitGraceMs;
+      const paceMs = this.#paceMs(last?.hasWaited ? last.pollAfter : undefined, options);
+      await this.#clock.pause(paceMs, options.signal);
       try {
-        return await this.#call(
-          (callOptions) => this.rpc.waitOperation(request, { ...callOptions, timeoutMs }),
-          options,
-        );
+        return await this.#wait(operationId, knownRevision, options, paceMs);
       } catch (error) {
         if (ConnectError.from(error).code !== Code.Unimplemented) throw error;
         this.#waitIsServed = false;
       }
     }
-    return this.#call((callOptions) => this.rpc.getOperation({ operationId, knownRevision }, callOptions), options);
+    const paceMs = this.#paceMs(last?.pollAfter, options);
+    if (last) await this.#clock.pause(paceMs, options.signal);
+    const request = { operationId, knownRevision };
+    return this.#call((callOptions) => this.rpc.getOperation(request, callOptions), options, paceMs);
   }
 
-  #call<T>(call: (callOptions: CallOptions) => Promise<T>, options: RetryOptions): Promise<T | undefined> {
+  async #wait(
+    operationId: string,
+    knownRevision: bigint,
+    options: WatchOptions,
+    paceMs: number,
+  ): Promise<Answer | undefined> {
+    const timeout = { seconds: BigInt(waitMs / 1000) };
+    const request = { operationId, knownRevision, timeout, untilDone: options.untilDone ?? false };
+    const timeoutMs = waitMs + waitGraceMs;
+    const answer = await this.#call(
+      (callOptions) => this.rpc.waitOperation(request, { ...callOptions, timeoutMs }),
+      options,
+      paceMs,
+    );
+    return answer && { ...answer, hasWaited: true };
+  }
+
+  #call<T>(
+    call: (callOptions: CallOptions) => Promise<T>,
+    options: RetryOptions,
+    paceMs?: number,
+  ): Promise<T | undefined> {
     const callOptions = options.signal ? { signal: options.signal } : {};
-    return retryUnreachable(() => call(callOptions), options, this.#clock);
+    return retryUnreachable(() => call(callOptions), options, this.#clock, paceMs);
   }
 
-  #pause(pollAfter: Duration | undefined, { minimumMs = 250, signal }: PollingOptions): Promise<void> {
-    const askedMs = pollAfter ? Math.min(durationMs(pollAfter), maximumPauseMs) : 0;
-    return this.#clock.pause(Math.max(minimumMs, askedMs), signal);
+  /** The time between two calls, in milliseconds. */
+  #paceMs(pollAfter: Duration | undefined, { minimumMs = 250 }: PollingOptions): number {
+    const advisedMs = pollAfter ? Math.min(durationMs(pollAfter), maximumPauseMs) : 0;
+    return Math.max(minimumMs, advisedMs) * (1 + spread * this.#clock.random());
   }
 }
 

@@ -17,13 +17,15 @@ const maximumBackoffMs = 5_000;
 /**
  * Calls until the server answers, waiting longer from try to try and at random, so that clients do not return in step;
  * at least as long as the server's google.rpc.RetryInfo says, which also asks for a retry of what it refuses for now,
- * such as one call too many. Undefined when the signal ends that.
+ * such as one call too many. Of a poll, `paceMs` is the time between two calls: trouble makes nobody poll faster, but
+ * there is one try when `retryForMs` ends before it. Undefined when the signal ends that.
  * Throws what the server refuses the call with, and the last error once `retryForMs` is over.
  */
 export async function retryUnreachable<T>(
   call: () => Promise<T>,
   { signal, retryForMs = 30_000 }: RetryOptions,
   clock: PollingClock,
+  paceMs = 0,
 ): Promise<T | undefined> {
   const giveUpAtMs = clock.now() + retryForMs;
   for (let backoffMs = firstBackoffMs; ; backoffMs = Math.min(backoffMs * 2, maximumBackoffMs)) {
@@ -33,8 +35,9 @@ export async function retryUnreachable<T>(
     } catch (error) {
       if (signal?.aborted) return undefined;
       const askedMs = askedPauseMs(error);
-      const pauseMs = Math.max(backoffMs * (0.75 + clock.random() / 2), askedMs ?? 0);
-      if ((askedMs === undefined && !isUnreachable(error)) || clock.now() + pauseMs > giveUpAtMs) throw error;
+      const leftMs = giveUpAtMs - clock.now();
+      const pauseMs = Math.max(backoffMs * (0.75 + clock.random() / 2), Math.min(paceMs, leftMs), askedMs ?? 0);
+      if ((askedMs === undefined && !isUnreachable(error)) || pauseMs > leftMs) throw error;
       await clock.pause(pauseMs, signal);
     }
   }

@@ -35,6 +35,7 @@ export class BridgeSource implements OperationSource {
   readonly host = "";
   readonly writer?: ProgressWriter;
   readonly #options: BridgeSourceOptions;
+  #pulled: Pick<ProgressReading, "changedAtMs" | "cursor"> | undefined;
 
   constructor(options: BridgeSourceOptions) {
     this.#options = options;
@@ -50,6 +51,7 @@ export class BridgeSource implements OperationSource {
     bridge.release(cursor);
     const records = dropsRecords ? [] : bridge.recordsAfter(cursor, recordsPerPull);
     const reading = bridge.read();
+    this.#pulled = { changedAtMs: reading.changedAtMs, cursor: reading.cursor };
     return Promise.resolve({
       outcome: "observed",
       info: observedInfo(reading, attempt),
@@ -63,11 +65,13 @@ export class BridgeSource implements OperationSource {
     return Promise.resolve({ outcome: "delivered" });
   }
 
+  /** Resolves at once when something has changed since the last pull already. */
   async waitForChange(signal: AbortSignal): Promise<void> {
     const { bridge } = this.#options;
-    const before = bridge.read();
-    for (let now = before; !signal.aborted; now = bridge.read()) {
-      if (now.changedAtMs !== before.changedAtMs || now.cursor !== before.cursor) {
+    const pulled = this.#pulled;
+    while (!signal.aborted) {
+      const { changedAtMs, cursor } = bridge.read();
+      if (changedAtMs !== pulled?.changedAtMs || cursor !== pulled.cursor) {
         return;
       }
       await pause(lookIntervalMs, signal);

@@ -4,6 +4,7 @@ import type { ChangeWatch } from "./change-watch.ts";
 import type { FollowedOperation } from "./followed-operation.ts";
 import type { LiveOperation } from "./live-operation.ts";
 import type { StoredOperation } from "./operation-store.ts";
+import type { PollAdvice } from "./poll-advice.ts";
 import type { RefreshOnRead } from "./refresh-on-read.ts";
 
 /** An operation that this server owns and that has not ended, with the parts that act on it. */
@@ -12,6 +13,7 @@ export interface OwnOperation {
   readonly operation: LiveOperation;
   readonly refresh: RefreshOnRead;
   readonly watch: ChangeWatch;
+  readonly advice: PollAdvice;
   readonly delivery: CancellationDelivery;
 }
 
@@ -21,6 +23,7 @@ export interface PeersOperation {
   readonly operation: FollowedOperation;
   readonly refresh: RefreshOnRead;
   readonly watch: ChangeWatch;
+  readonly advice: PollAdvice;
 }
 
 /** An operation that has ended. */

@@ -7,6 +7,7 @@ import type { OperationStore } from "./operation-store.ts";
 import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
 import { pause } from "./pause.ts";
+import { checkOperationId } from "./request-checks.ts";
 import { revisionAt } from "./revision.ts";
 import type { Standing } from "./standing.ts";
 
@@ -34,8 +35,8 @@ export interface Wait {
   /** Wait for the end instead of for the next change. */
   readonly untilDone: boolean;
   readonly timeoutMs: number;
-  /** Ends the wait. */
-  readonly signal: AbortSignal;
+  /** Ends the wait. Default: only the timeout and the registry's end do. */
+  readonly signal?: AbortSignal;
 }
 
 /** An operation that was read, and why it may have moved on since. */
@@ -44,6 +45,10 @@ export interface Reading {
   /** Undefined when the snapshot speaks for itself. */
   readonly staleReason: string | undefined;
 }
+
+/** When a wait that was one too many is tried again, in milliseconds. */
+const waiterRetryMs = 1_000;
+const never = () => false;
 
 /** What reading needs. */
 export interface ReaderParts {
@@ -66,6 +71,7 @@ export interface ReaderParts {
 export class OperationReader {
   readonly #parts: ReaderParts;
   readonly #meter: OperationsMeter;
+  #waiters = 0;
 
   constructor(parts: ReaderParts) {
     this.#parts = parts;
@@ -103,25 +109,37 @@ export class OperationReader {
     return new Map(readings.filter((reading) => reading !== undefined));
   }
 
-  /** Waits as told and answers the operation as it is then. */
-  async wait(operationId: string, wait: Wait): Promise<OperationInfo> {
-    const deadlineMs = performance.now() + wait.timeoutMs;
-    let { knownRevision } = wait;
-    for (;;) {
-      const reading = await this.read(operationId, { knownRevision });
-      const { known } = reading;
-      if (known.kind === "ended") {
-        return this.answer(reading);
+  /**
+   * Waits as told and answers the operation as it is then. CallError TOO_MANY_WAITERS when as many are waiting as may.
+   */
+  async wait(operationId: string, { knownRevision, untilDone, timeoutMs, signal }: Wait): Promise<OperationInfo> {
+    checkOperationId(operationId);
+    const { maxWaiters } = this.#parts.options;
+    if (this.#waiters >= maxWaiters) {
+      throw new CallError("TOO_MANY_WAITERS", `this server holds ${maxWaiters} waits already; poll instead`, {
+        operationId,
+        retryAfterMs: waiterRetryMs,
+      });
+    }
+    this.#waiters += 1;
+    try {
+      const deadlineMs = performance.now() + timeoutMs;
+      let since = knownRevision;
+      for (;;) {
+        const reading = await this.read(operationId, { knownRevision: since });
+        const { known } = reading;
+        if (known.kind === "ended") {
+          return this.answer(reading);
+        }
+        since = since === 0n ? known.operation.info.revision : since;
+        const isEnough = untilDone ? never : isNews(known, since);
+        const end = await known.watch.waitUntil(isEnough, deadlineMs - performance.now(), signal);
+        if (end === "timeUp" || !hasMoved(known)) {
+          return this.answer(this.reading(known));
+        }
       }
-      knownRevision = knownRevision === 0n ? known.operation.info.revision : knownRevision;
-      const isNews = ({ revision }: OperationInfo) =>
-        // Of another server's operation, a smaller revision only says that this server knows less than the caller.
-        known.kind === "own" ? revision !== knownRevision : revision > knownRevision;
-      const isEnough = (info: OperationInfo) => !wait.untilDone && isNews(info);
-      await known.watch.waitUntil(isEnough, deadlineMs - performance.now(), wait.signal);
-      if (!hasMoved(known) || wait.signal.aborted || performance.now() >= deadlineMs) {
-        return this.answer(this.reading(known));
-      }
+    } finally {
+      this.#waiters -= 1;
     }
   }
 
@@ -222,4 +240,10 @@ export class OperationReader {
       over.abort();
     }
   }
+}
+
+/** Tells what a caller does not know yet who has a revision. */
+function isNews({ kind }: KnownOperation, knownRevision: bigint): (info: OperationInfo) => boolean {
+  // Of another server's operation, a smaller revision only says that this server knows less than the caller.
+  return kind === "own" ? ({ revision }) => revision !== knownRevision : ({ revision }) => revision > knownRevision;
 }

@@ -1,4 +1,5 @@
 import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Duration, durationFromMs } from "@bufbuild/protobuf/wkt";
 import { context } from "@opentelemetry/api";
 import type { Logger } from "pino";
 import { type OperationError, type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
@@ -32,6 +33,7 @@ import { pageKeyOf } from "./operation-store.ts";
 import type { OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
 import { decodePageToken, encodePageToken } from "./page-token.ts";
+import { soonestPollMs } from "./poll-advice.ts";
 import { type MetricsPage, type MetricsQuery, readMetrics } from "./read-metrics.ts";
 import { type RegistryActivity, registryActivity } from "./registry-activity.ts";
 import { checkFilter, checkOperationId } from "./request-checks.ts";
@@ -44,8 +46,6 @@ import { recover } from "./take-over.ts";
 
 /** How often a cancellation follows an operation that moves from server to server. */
 const movesFollowed = 4;
-/** When a wait that was one too many is tried again, in milliseconds. */
-const waiterRetryMs = 1_000;
 
 /** What the service is made of. */
 export interface OperationsServiceParts {
@@ -90,13 +90,14 @@ export class OperationsService {
   readonly #sweep: Sweep;
   readonly #closed = new AbortController();
   readonly #unsubscribe: () => void;
-  #waiters = 0;
+  readonly #pollSoon: Duration;
 
   constructor(parts: OperationsServiceParts) {
     const { store, standing, coordinator, options, log } = parts;
-    const { now, pullTimeoutMs } = options;
+    const { now, pullTimeoutMs, cacheTtlMs } = options;
     const { signal: closed } = this.#closed;
     this.#parts = parts;
+    this.#pollSoon = durationFromMs(soonestPollMs(cacheTtlMs));
     const cutOffs = new CutOffs({ store, log, attemptTimeoutMs: pullTimeoutMs, closed });
     const registry = new OperationRegistry({
       ...parts,
@@ -207,26 +208,20 @@ export class OperationsService {
    * is after `timeoutMs` or when the signal aborts. A knownRevision of 0 means the one at the time of the call. Throws a
    * CallError with TOO_MANY_WAITERS when as many are waiting as may.
    */
-  async waitOperation(
-    operationId: string,
-    wait: Omit<Wait, "signal"> & { readonly signal?: AbortSignal },
-  ): Promise<OperationInfo> {
-    checkOperationId(operationId);
-    const { maxWaiters } = this.#parts.options;
-    if (this.#waiters >= maxWaiters) {
-      throw new CallError("TOO_MANY_WAITERS", `this server holds ${maxWaiters} waits already; poll instead`, {
-        operationId,
-        retryAfterMs: waiterRetryMs,
-      });
+  waitOperation(operationId: string, wait: Wait): Promise<OperationInfo> {
+    return this.#reader.wait(operationId, wait);
+  }
+
+  /**
+   * When the next poll of an operation that was answered is worth while, with `hasWaited` the next call after a wait.
+   * Undefined once it has ended. Costs next to nothing. The message is shared: not to be changed.
+   */
+  pollAfter(info: OperationInfo, hasWaited = false): Duration | undefined {
+    if (hasEnded(info)) {
+      return undefined;
     }
-    this.#waiters += 1;
-    try {
-      const { signal: closed } = this.#closed;
-      const signal = wait.signal ? AbortSignal.any([wait.signal, closed]) : closed;
-      return await this.#reader.wait(operationId, { ...wait, signal });
-    } finally {
-      this.#waiters -= 1;
-    }
+    const advice = this.#registry.live(info.operationId)?.advice;
+    return (hasWaited ? advice?.afterWait : advice?.next) ?? this.#pollSoon;
   }
 
   /** Those of the operations that this server owns, if `instanceId` is its present name, and that have not ended. */

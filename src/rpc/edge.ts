@@ -36,7 +36,6 @@ export interface EdgeParts {
 
 /** The settings of the edge. */
 export interface EdgeOptions {
-  readonly cacheTtlMs: number;
   /** Servers a call may have passed. */
   readonly maxHops: number;
   /** Largest message in either direction, unpacked. */
@@ -72,7 +71,7 @@ export function createEdgeInterceptors({
 export function createEdge(parts: EdgeParts): PortHandlers {
   const { operations, accessControl, log, recorder, options } = parts;
   const operationsFor = createOperationsFor(operations, accessControl !== undefined);
-  const services = createOwnServices({ ...options, operationsFor });
+  const services = createOwnServices(operationsFor);
   const common = {
     log,
     onRefused: recorder.refused,

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Duration, durationFromMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Duration, durationFromMs, durationMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import {
@@ -19,23 +19,16 @@ import { originKey } from "./read-origin.ts";
 import type { RegistryView } from "./registry-view.ts";
 import { waitTimeMs } from "./wait-time.ts";
 
-/** The shortest advice for the next poll, in milliseconds. */
-const minimumPollMs = 250;
+/** There is more to be had. */
+const atOnce = durationFromMs(0);
 
 /**
  * The RPCs of longhaul.v1.OperationsService on top of the registry, as far as each caller may see it. Their requests
  * keep the rules of the protos.
  */
-export function createOperationsHandlers(
-  viewOf: RegistryView,
-  cacheTtlMs: number,
-): ServiceImpl<typeof OperationsServiceDesc> {
-  const usualPoll = durationFromMs(Math.max(cacheTtlMs, minimumPollMs));
-  // A wait itself has been the pause.
-  const afterWait = durationFromMs(minimumPollMs);
+export function createOperationsHandlers(viewOf: RegistryView): ServiceImpl<typeof OperationsServiceDesc> {
   const gets = new PollAnswers(GetOperationResponseSchema);
   const waits = new PollAnswers(WaitOperationResponseSchema);
-  const pollAfter = (info: OperationInfo): { pollAfter?: Duration } => (hasEnded(info) ? {} : { pollAfter: usualPoll });
   /** The operations a call may be answered for: between servers of one store, those that the one it is meant for owns. */
   const answerable = async (operationIds: readonly string[], context: HandlerContext): Promise<readonly string[]> => {
     const { owner } = context.values.get(originKey);
@@ -48,14 +41,15 @@ export function createOperationsHandlers(
   };
   return {
     async createOperation(request, context) {
-      const operation = await viewOf(context).createOperation(request, { origin: context.values.get(originKey) });
-      return { operation, ...pollAfter(operation) };
+      const view = viewOf(context);
+      const operation = await view.createOperation(request, { origin: context.values.get(originKey) });
+      return { operation, ...advised(view.pollAfter(operation)) };
     },
     async getOperation({ operationId, maxStaleness, knownRevision }, context) {
       await refuseUnowned(operationId, context);
-      const maxStalenessMs = durationOr(maxStaleness, undefined);
-      const info = await viewOf(context).getOperation(operationId, maxStalenessMs, knownRevision);
-      return gets.of(info, isKnown(info, knownRevision), pollAfter(info).pollAfter);
+      const view = viewOf(context);
+      const info = await view.getOperation(operationId, durationOr(maxStaleness, undefined), knownRevision);
+      return gets.of(info, isKnown(info, knownRevision), view.pollAfter(info));
     },
     async batchGetOperations({ operations: asked, maxStaleness }, context) {
       const known = new Map(asked.map(({ operationId, knownRevision }) => [operationId, knownRevision]));
@@ -63,7 +57,8 @@ export function createOperationsHandlers(
         asked.map(({ operationId }) => operationId),
         context,
       );
-      const found = await viewOf(context).getOperations(ids, durationOr(maxStaleness, undefined), known);
+      const view = viewOf(context);
+      const found = await view.getOperations(ids, durationOr(maxStaleness, undefined), known);
       const changed: OperationInfo[] = [];
       const notFound: string[] = [];
       let observedAt: Timestamp | undefined;
@@ -77,18 +72,23 @@ export function createOperationsHandlers(
           observedAt = earlier(observedAt, info.freshness?.observedAt);
         }
       }
-      const live = [...found.values()].find((info) => !hasEnded(info));
-      return { operations: changed, notFound, ...(live && pollAfter(live)), ...(observedAt && { observedAt }) };
+      return {
+        operations: changed,
+        notFound,
+        ...advised(earliest([...found.values()].map((info) => view.pollAfter(info)))),
+        ...(observedAt && { observedAt }),
+      };
     },
     async waitOperation({ operationId, knownRevision, untilDone, timeout }, context) {
       await refuseUnowned(operationId, context);
-      const info = await viewOf(context).waitOperation(operationId, {
+      const view = viewOf(context);
+      const info = await view.waitOperation(operationId, {
         knownRevision,
         untilDone,
         timeoutMs: waitTimeMs(durationOr(timeout, undefined), context),
         signal: context.signal,
       });
-      return waits.of(info, isKnown(info, knownRevision), hasEnded(info) ? undefined : afterWait);
+      return waits.of(info, isKnown(info, knownRevision), view.pollAfter(info, true));
     },
     async listOperations({ filter, pageSize, pageToken }, context) {
       const size = clampCount(pageSize, 50, 1_000);
@@ -106,8 +106,9 @@ export function createOperationsHandlers(
       return { operationIds, cancelledCount: operationIds.length };
     },
     async retryOperation({ operationId, requestId }, context) {
-      const operation = await viewOf(context).retryOperation(operationId, requestId, context.values.get(originKey));
-      return { operation, ...pollAfter(operation) };
+      const view = viewOf(context);
+      const operation = await view.retryOperation(operationId, requestId, context.values.get(originKey));
+      return { operation, ...advised(view.pollAfter(operation)) };
     },
     async deleteOperation({ operationId }, context) {
       await viewOf(context).deleteOperation(operationId);
@@ -115,7 +116,8 @@ export function createOperationsHandlers(
     },
     async getMetrics({ operationId, cursor, maxRecords, latest }, context) {
       await refuseUnowned(operationId, context);
-      const page = await viewOf(context).getMetrics(operationId, {
+      const view = viewOf(context);
+      const page = await view.getMetrics(operationId, {
         cursor: Number(cursor),
         maxRecords: clampCount(maxRecords, 1_000, 10_000),
         latest,
@@ -126,10 +128,19 @@ export function createOperationsHandlers(
         newCursor: BigInt(newCursor),
         hasMore,
         ...(operation.freshness && { freshness: operation.freshness }),
-        ...(hasMore ? { pollAfter: durationFromMs(0) } : pollAfter(operation)),
+        ...advised(hasMore ? atOnce : view.pollAfter(operation)),
       };
     },
   };
+}
+
+function advised(pollAfter: Duration | undefined): { pollAfter?: Duration } {
+  return pollAfter ? { pollAfter } : {};
+}
+
+/** The shortest of the durations there are. */
+function earliest(durations: readonly (Duration | undefined)[]): Duration | undefined {
+  return durations.reduce((a, b) => (a && b && durationMs(a) <= durationMs(b) ? a : (b ?? a)), undefined);
 }
 
 function earlier(a: Timestamp | undefined, b: Timestamp | undefined): Timestamp | undefined {

@@ -18,13 +18,6 @@ import { createOperationsHandlers } from "./operations-handlers.ts";
 import { createRegistryView } from "./registry-view.ts";
 import { addStandardServices } from "./standard-services.ts";
 
-/** What the own services are made of. */
-export interface OwnServicesParts {
-  /** The registry as a caller may see it; handlers get it no other way. */
-  readonly operationsFor: OperationsFor;
-  readonly cacheTtlMs: number;
-}
-
 /** What the standard services are made of. */
 export interface RoutesParts {
   readonly health: HealthState;
@@ -46,11 +39,14 @@ const anyTypeFiles: readonly DescFile[] = [
 /** Types that travel in a google.protobuf.Any and so must be known for JSON. */
 export const anyTypes = createRegistry(...anyTypeFiles);
 
-/** The services that are this server's own: the registry, in its two protocols. */
-export function createOwnServices({ operationsFor, cacheTtlMs }: OwnServicesParts): readonly ServedService[] {
+/**
+ * The services that are this server's own: the registry as a caller may see it, in its two protocols. Their handlers get
+ * it no other way.
+ */
+export function createOwnServices(operationsFor: OperationsFor): readonly ServedService[] {
   const viewOf = createRegistryView(operationsFor);
   return [
-    { service: OperationsService, implementation: createOperationsHandlers(viewOf, cacheTtlMs) },
+    { service: OperationsService, implementation: createOperationsHandlers(viewOf) },
     { service: Operations, implementation: createLongrunningHandlers(viewOf) },
   ];
 }

@@ -8,9 +8,9 @@ const rowsPerStatement = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 export type RowParam<Row> = <K extends keyof Row>(column: K) => Row[K];
 
 /** Inserts any number of rows with a few prepared statements of many rows each. */
-export interface BatchInsert<Row> {
-  /** Inserts the rows in their order. A transaction is given as `db`. */
-  run(db: QueryRunner, rows: readonly Row[]): Promise<void>;
+export interface BatchInsert<Row, Returned> {
+  /** Inserts the rows in their order, and answers what the statements return. A transaction is given as `db`. */
+  run(db: QueryRunner, rows: readonly Row[]): Promise<Returned[]>;
 }
 
 interface Slice<Row> {
@@ -19,12 +19,12 @@ interface Slice<Row> {
 }
 
 /** Prepares the inserts that `build` makes for as many rows as it is given. */
-export function prepareBatchInsert<Row>(
-  build: (rows: readonly RowParam<Row>[]) => Compilable<unknown>,
-): BatchInsert<Row> {
-  const statements = new Map<number, PreparedQuery<Slice<Row>, unknown>>();
+export function prepareBatchInsert<Row, Returned = unknown>(
+  build: (rows: readonly RowParam<Row>[]) => Compilable<Returned>,
+): BatchInsert<Row, Returned> {
+  const statements = new Map<number, PreparedQuery<Slice<Row>, Returned>>();
 
-  function statementFor(size: number): PreparedQuery<Slice<Row>, unknown> {
+  function statementFor(size: number): PreparedQuery<Slice<Row>, Returned> {
     let statement = statements.get(size);
     if (statement === undefined) {
       statement = prepareQuery((param: Param<Slice<Row>>) =>
@@ -44,11 +44,14 @@ export function prepareBatchInsert<Row>(
 
   return {
     async run(db, rows) {
+      const returned: Returned[] = [];
       for (let from = 0; from < rows.length; ) {
         const size = rowsPerStatement.find((candidate) => candidate <= rows.length - from) ?? 1;
-        await statementFor(size).run(db, { rows, from });
+        const result = await statementFor(size).run(db, { rows, from });
+        returned.push(...result.rows);
         from += size;
       }
+      return returned;
     },
   };
 }

@@ -15,28 +15,27 @@ import type {
   StoredOperation,
 } from "../operations/operation-store.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
+import { joinedWrites } from "./joined-writes.ts";
 import { MetricLogs, recordsPerRemoval } from "./metric-logs.ts";
-import { createOperation, labelRows } from "./operation-creation.ts";
+import type { OperationCounts } from "./operation-counts.ts";
+import { type CreatedRow, type NewRow, newRow } from "./operation-creation.ts";
 import { type OperationQueries, prepareOperationQueries } from "./operation-queries.ts";
-import { deleteOperation, expireOperations, removeDueTombstones, writeTombstones } from "./operation-removal.ts";
-import { infoFromRow, operationFromRow, rowFromOperation, storedColumns } from "./operation-rows.ts";
+import { infoFromRow, operationFromRow, rowFromOperation } from "./operation-rows.ts";
 import { countMatching, listMatching } from "./operation-search.ts";
-import { changedByOthers, claimOperations, ownedBy, releaseOperation } from "./ownership.ts";
-import type { QueryRunner } from "./prepared-query.ts";
+import { changedByOthers, ownedBy } from "./ownership.ts";
 import type { StoreTables } from "./schema.ts";
 import { StoreCalls, type StoreCallsOptions } from "./store-calls.ts";
-import type { Statement, Transact, Write } from "./transact.ts";
+import type { Answer, Given, StoreWriter, WriteName } from "./store-writes.ts";
+import { storedColumns } from "./stored-columns.ts";
 
 /** What a store needs of its database. */
 export interface KyselyStoreOptions {
-  /** A database with the newest schema. */
+  /** A database with the newest schema, to read. */
   readonly db: Kysely<StoreTables>;
-  /** Runs a write in a transaction and resolves when it is durable. */
-  readonly transact: Transact;
-  /** Runs a single statement without the ways that a transaction takes. Default: in a transaction. */
-  readonly runAlone?: <T>(statement: Statement<T>) => Promise<T>;
-  /** Transactions run side by side, so rows that are to stay as they are must be locked. */
-  readonly lockRows: boolean;
+  /** Writes to the database; what it has written is read. */
+  readonly write: StoreWriter;
+  /** The counts that `write` keeps of the operations. Default: it keeps none. */
+  readonly counts?: OperationCounts;
   readonly troubleOf: StoreCallsOptions["troubleOf"];
   readonly isFault: StoreCallsOptions["isFault"];
   readonly onTrouble?: StoreCallsOptions["onTrouble"];
@@ -62,22 +61,34 @@ export class KyselyStore implements OperationStore {
   /** The way of all calls to the database, for what else is stored in it. */
   readonly calls: StoreCalls;
   readonly #db: Kysely<StoreTables>;
-  readonly #transact: Transact;
-  readonly #runAlone: KyselyStoreOptions["runAlone"];
-  readonly #lockRows: boolean;
+  readonly #writer: StoreWriter;
+  readonly #create: (row: NewRow) => Promise<CreatedRow>;
+  readonly #append: (append: MetricsAppend) => Promise<boolean>;
   readonly #release: () => Promise<void>;
   readonly #logs: MetricLogs;
   readonly #operations: OperationQueries;
+  readonly #counts: OperationCounts | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor({ db, transact, runAlone, lockRows, troubleOf, isFault, onTrouble, release }: KyselyStoreOptions) {
+  constructor({ db, write, counts, release, ...options }: KyselyStoreOptions) {
+    const { troubleOf, isFault, onTrouble } = options;
     this.#db = db;
-    this.#transact = transact;
-    this.#runAlone = runAlone;
-    this.#lockRows = lockRows;
+    this.#writer = write;
+    const failsAll = (error: unknown) => troubleOf(error) !== undefined;
+    this.#create = joinedWrites({
+      runAll: (rows, created) => write("create", rows, created),
+      rowsOf: ({ labels }) => rowsPerOperation + labels.length,
+      failsAll,
+    });
+    this.#append = joinedWrites({
+      runAll: (rows, appends) => write("appendMetrics", rows, appends),
+      rowsOf: ({ records }) => 1 + records.length,
+      failsAll,
+    });
     this.#release = release;
-    this.#logs = new MetricLogs(db, lockRows);
-    this.#operations = prepareOperationQueries(db, lockRows);
+    this.#logs = new MetricLogs(db, false);
+    this.#operations = prepareOperationQueries(db);
+    this.#counts = counts;
     let probes = 0;
     this.calls = new StoreCalls({
       troubleOf,
@@ -87,8 +98,7 @@ export class KyselyStore implements OperationStore {
       // does not write what is as it was.
       probe: () => {
         probes += 1;
-        const tombstone = { operation_id: "", expired_at: 0, kept_until: -probes };
-        return transact(1, (trx) => writeTombstones(trx, [tombstone]));
+        return write("writeTombstone", 1, { operation_id: "", expired_at: 0, kept_until: -probes });
       },
     });
   }
@@ -98,9 +108,9 @@ export class KyselyStore implements OperationStore {
   }
 
   async create(operation: StoredOperation): Promise<CreateOutcome> {
-    const row = rowFromOperation(operation);
-    const labels = labelRows(row, operation.info.labels);
-    return this.#write(rowsPerOperation + labels.length, (trx) => createOperation(trx, this.#operations, row, labels));
+    const row = newRow(rowFromOperation(operation), operation.info.labels);
+    const outcome = await this.calls.write(() => this.#create(row));
+    return outcome.created ? outcome : { ...outcome, existing: operationFromRow(outcome.existing) };
   }
 
   get(operationId: string): Promise<StoredOperation | undefined> {
@@ -126,8 +136,9 @@ export class KyselyStore implements OperationStore {
     });
   }
 
-  claim(claim: Claim, limit: number): Promise<StoredOperation[]> {
-    return this.#write(limit * rowsPerOperation, (trx) => claimOperations(trx, claim, limit, this.#lockRows));
+  async claim(claim: Claim, limit: number): Promise<StoredOperation[]> {
+    const rows = await this.#write("claim", limit * rowsPerOperation, { claim, limit });
+    return rows.map(operationFromRow);
   }
 
   ownedBy(owner: string): Promise<string[]> {
@@ -135,7 +146,7 @@ export class KyselyStore implements OperationStore {
   }
 
   release(operationId: string, owner: string): Promise<void> {
-    return this.#write(1, (trx) => releaseOperation(trx, operationId, owner));
+    return this.#write("release", 1, { operationId, owner });
   }
 
   changedByOthers(owner: string): Promise<string[]> {
@@ -144,27 +155,13 @@ export class KyselyStore implements OperationStore {
 
   async replace(changes: readonly OperationChange[]): Promise<Set<string>> {
     const prepared = changes
-      .map(({ operation, expectedRevision, expectedOwner, byOther = false }) => ({
+      .map(({ operation, byOther = false, ...expected }) => ({
+        ...expected,
         row: { ...rowFromOperation(operation), changed_by_other: byOther ? 1 : 0 },
-        expectedRevision,
-        expectedOwner,
       }))
       // All transactions lock in one order, so none waits for another that waits for it.
       .sort((a, b) => compare(a.row.operation_id, b.row.operation_id));
-    const replaceAll = async (db: QueryRunner) => {
-      const replaced = new Set<string>();
-      for (const change of prepared) {
-        const { numAffectedRows } = await this.#operations.update.run(db, change);
-        if (numAffectedRows === 1n) {
-          replaced.add(change.row.operation_id);
-        }
-      }
-      return replaced;
-    };
-    const runAlone = changes.length === 1 ? this.#runAlone : undefined;
-    return runAlone
-      ? this.calls.write(() => runAlone(replaceAll))
-      : this.#write(changes.length * rowsPerOperation, replaceAll);
+    return this.#write("replace", changes.length * rowsPerOperation, prepared);
   }
 
   list(
@@ -180,18 +177,11 @@ export class KyselyStore implements OperationStore {
   }
 
   count(filter: OperationFilter, condition?: OperationCondition): Promise<OperationCount[]> {
-    return this.calls.read(() => countMatching(this.#db, foldCondition(filter, condition)));
+    return this.calls.read(() => countMatching(this.#db, foldCondition(filter, condition), this.#counts));
   }
 
-  appendMetrics({ operationId, owner, records, summary }: MetricsAppend): Promise<boolean> {
-    return this.#write(records.length, async (trx) => {
-      const { rows } = await this.#operations.owned.run(trx, { operationId, owner });
-      if (rows.length === 0) {
-        return false;
-      }
-      await this.#logs.append(trx, operationId, records, summary);
-      return true;
-    });
+  appendMetrics(append: MetricsAppend): Promise<boolean> {
+    return this.calls.write(() => this.#append(append));
   }
 
   metricsLog(operationId: string): Promise<MetricsLog> {
@@ -204,10 +194,8 @@ export class KyselyStore implements OperationStore {
 
   expire(now: number, limit: number, tombstoneUntil: number): Promise<string[]> {
     return this.calls.write(async () => {
-      const expired = await this.#transact(limit * rowsPerOperation, async (trx) => {
-        await removeDueTombstones(trx, now, limit);
-        return expireOperations(trx, this.#logs, { now, limit, tombstoneUntil, lockRows: this.#lockRows });
-      });
+      const given = { now, limit, tombstoneUntil };
+      const expired = await this.#writer("expire", limit * rowsPerOperation, given);
       await this.#removeDroppedRecords();
       return expired;
     });
@@ -215,9 +203,7 @@ export class KyselyStore implements OperationStore {
 
   delete(operationId: string, expectedRevision: bigint): Promise<boolean> {
     return this.calls.write(async () => {
-      const deleted = await this.#transact(rowsPerOperation, (trx) =>
-        deleteOperation(trx, this.#logs, operationId, expectedRevision),
-      );
+      const deleted = await this.#writer("delete", rowsPerOperation, { operationId, expectedRevision });
       await this.#removeDroppedRecords();
       return deleted;
     });
@@ -243,12 +229,12 @@ export class KyselyStore implements OperationStore {
   async #removeDroppedRecords(): Promise<void> {
     let mayBeMore = true;
     while (mayBeMore) {
-      mayBeMore = await this.#transact(recordsPerRemoval, (trx) => this.#logs.removeDropped(trx));
+      mayBeMore = await this.#writer("removeDropped", recordsPerRemoval, undefined);
     }
   }
 
-  #write<T>(rows: number, write: Write<T>): Promise<T> {
-    return this.calls.write(() => this.#transact(rows, write));
+  #write<N extends WriteName>(name: N, rows: number, given: Given<N>): Promise<Answer<N>> {
+    return this.calls.write(() => this.#writer(name, rows, given));
   }
 }
 

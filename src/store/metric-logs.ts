@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Kysely, Transaction } from "kysely";
-import type { MetricsLog } from "../operations/operation-store.ts";
+import type { MetricsAppend, MetricsLog } from "../operations/operation-store.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
 import { type BatchInsert, prepareBatchInsert } from "./batch-insert.ts";
 import { type Param, type PreparedQuery, prepareQuery } from "./prepared-query.ts";
@@ -22,9 +22,9 @@ export class MetricLogs {
   readonly #db: Kysely<StoreTables>;
   readonly #lockRows: boolean;
   readonly #readLog: PreparedQuery<{ operationId: string }, { cursor: number; summary: Uint8Array }>;
-  readonly #moveEnd;
+  readonly #moveEnds: BatchInsert<StoreTables["metric_logs"], { operation_id: string; log_id: string }>;
   readonly #readRecords;
-  readonly #insertRecords: BatchInsert<StoreTables["metric_records"]>;
+  readonly #insertRecords: BatchInsert<StoreTables["metric_records"], unknown>;
 
   /** With `lockRows`, for databases whose transactions run side by side, what one removes is left to it. */
   constructor(db: Kysely<StoreTables>, lockRows: boolean) {
@@ -40,23 +40,24 @@ export class MetricLogs {
           param(({ operationId }) => operationId),
         ),
     );
-    this.#moveEnd = prepareQuery(
-      (param: Param<{ operationId: string; logId: string; cursor: number; summary: Uint8Array }>) =>
-        db
-          .insertInto("metric_logs")
-          .values({
-            operation_id: param(({ operationId }) => operationId),
-            log_id: param(({ logId }) => logId),
-            cursor: param(({ cursor }) => cursor),
-            summary: param(({ summary }) => summary),
-          })
-          .onConflict((conflict) =>
-            conflict
-              .column("operation_id")
-              .doUpdateSet(({ ref }) => ({ cursor: ref("excluded.cursor"), summary: ref("excluded.summary") }))
-              .whereRef("metric_logs.cursor", "<", "excluded.cursor"),
-          )
-          .returning("log_id"),
+    this.#moveEnds = prepareBatchInsert((rows) =>
+      db
+        .insertInto("metric_logs")
+        .values(
+          rows.map((row) => ({
+            operation_id: row("operation_id"),
+            log_id: row("log_id"),
+            cursor: row("cursor"),
+            summary: row("summary"),
+          })),
+        )
+        .onConflict((conflict) =>
+          conflict
+            .column("operation_id")
+            .doUpdateSet(({ ref }) => ({ cursor: ref("excluded.cursor"), summary: ref("excluded.summary") }))
+            .whereRef("metric_logs.cursor", "<", "excluded.cursor"),
+        )
+        .returning(["operation_id", "log_id"]),
     );
     this.#insertRecords = prepareBatchInsert((rows) =>
       db
@@ -97,33 +98,21 @@ export class MetricLogs {
   }
 
   /**
-   * Appends the records the log does not have yet and replaces the summary; does nothing when it has all of them.
-   * The operation must exist.
+   * Appends to each log the records it does not have yet and replaces its summary; does nothing where it has all of
+   * them. The operations must exist, each once.
    */
-  async append(
-    trx: Transaction<StoreTables>,
-    operationId: string,
-    records: readonly MetricRecord[],
-    summary: Uint8Array,
-  ): Promise<void> {
-    const last = records.at(-1);
-    if (last === undefined) {
-      return;
-    }
-    const logId = randomBytes(12).toString("base64url");
-    const moved = await this.#moveEnd.run(trx, { operationId, logId, cursor: last.sequence, summary });
-    const [log] = moved.rows;
-    if (log === undefined) {
-      return;
-    }
-    const rows = records.map(({ sequence, attempt, recordedAtMs, kind, payload }) => ({
-      log_id: log.log_id,
-      sequence,
-      attempt,
-      recorded_at: recordedAtMs,
-      kind,
-      payload,
-    }));
+  async append(trx: Transaction<StoreTables>, appends: readonly MetricsAppend[]): Promise<void> {
+    const ends = appends.flatMap(({ operationId, records, summary }) => {
+      const last = records.at(-1);
+      const log_id = randomBytes(12).toString("base64url");
+      return last === undefined ? [] : [{ operation_id: operationId, log_id, cursor: last.sequence, summary }];
+    });
+    const moved = await this.#moveEnds.run(trx, ends);
+    const logIds = new Map(moved.map(({ operation_id, log_id }) => [operation_id, log_id]));
+    const rows = appends.flatMap(({ operationId, records }) => {
+      const log_id = logIds.get(operationId);
+      return log_id === undefined ? [] : records.map((record) => rowOf(log_id, record));
+    });
     await this.#insertRecords.run(trx, rows);
   }
 
@@ -189,4 +178,8 @@ export class MetricLogs {
     }
     return logs.length > 0;
   }
+}
+
+function rowOf(log_id: string, { sequence, attempt, recordedAtMs, kind, payload }: MetricRecord) {
+  return { log_id, sequence, attempt, recorded_at: recordedAtMs, kind, payload };
 }

@@ -1,17 +1,21 @@
 import { type Kysely, type SqlBool, sql } from "kysely";
+import type { OperationChange } from "../operations/operation-store.ts";
 import { prepareBatchInsert } from "./batch-insert.ts";
-import { type OperationRow, storedColumns } from "./operation-rows.ts";
 import { type Param, prepareQuery } from "./prepared-query.ts";
 import type { StoreTables } from "./schema.ts";
+import { type OperationRow, storedColumns } from "./stored-columns.ts";
+
+/** A row that is to replace another one. */
+export interface OperationUpdate
+  extends Pick<OperationChange, "expectedRevision" | "expectedStatus" | "expectedOwner"> {
+  readonly row: OperationRow;
+}
 
 /** The statements on single operations, prepared. */
 export type OperationQueries = ReturnType<typeof prepareOperationQueries>;
 
-/**
- * Prepares the statements on single operations. With `lockRows`, for databases whose transactions run side by side, what
- * a transaction has looked at stays as it is until its end.
- */
-export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boolean) {
+/** Prepares the statements on single operations. */
+export function prepareOperationQueries(db: Kysely<StoreTables>) {
   return {
     /** The operation of an id. */
     select: prepareQuery((param: Param<string>) =>
@@ -24,47 +28,32 @@ export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boole
           param((id) => id),
         ),
     ),
-    /** A row when the operation is the owner's and has not ended. */
-    owned: prepareQuery((param: Param<{ operationId: string; owner: string }>) =>
-      db
-        .selectFrom("operations")
-        .select("operation_id")
-        .where(
-          "operation_id",
-          "=",
-          param(({ operationId }) => operationId),
-        )
-        .where(
-          "owner",
-          "=",
-          param(({ owner }) => owner),
-        )
-        .where("completed_at", "is", null)
-        .$if(lockRows, (query) => query.forShare()),
-    ),
-    /** Inserts an operation, unless its id or request_id is taken. */
-    insert: prepareQuery((param: Param<OperationRow>) =>
+    /** Inserts operations, but for those whose id or request_id is taken. Returns the ids of those inserted. */
+    insert: prepareBatchInsert<OperationRow, { operation_id: string }>((rows) =>
       db
         .insertInto("operations")
-        .values({
-          operation_id: param((row) => row.operation_id),
-          operation_type: param((row) => row.operation_type),
-          status: param((row) => row.status),
-          parent_operation_id: param((row) => row.parent_operation_id),
-          created_at: param((row) => row.created_at),
-          completed_at: param((row) => row.completed_at),
-          expires_at: param((row) => row.expires_at),
-          revision: param((row) => row.revision),
-          request_id: param((row) => row.request_id),
-          payload_hash: param((row) => row.payload_hash),
-          dispatched: param((row) => row.dispatched),
-          owner: param((row) => row.owner),
-          changed_by_other: param((row) => row.changed_by_other),
-          traceparent: param((row) => row.traceparent),
-          info: param((row) => row.info),
-          request: param((row) => row.request),
-        })
-        .onConflict((conflict) => conflict.doNothing()),
+        .values(
+          rows.map((row) => ({
+            operation_id: row("operation_id"),
+            operation_type: row("operation_type"),
+            status: row("status"),
+            parent_operation_id: row("parent_operation_id"),
+            created_at: row("created_at"),
+            completed_at: row("completed_at"),
+            expires_at: row("expires_at"),
+            revision: row("revision"),
+            request_id: row("request_id"),
+            payload_hash: row("payload_hash"),
+            dispatched: row("dispatched"),
+            owner: row("owner"),
+            changed_by_other: row("changed_by_other"),
+            traceparent: row("traceparent"),
+            info: row("info"),
+            request: row("request"),
+          })),
+        )
+        .onConflict((conflict) => conflict.doNothing())
+        .returning("operation_id"),
     ),
     /** Inserts labels of new operations. */
     insertLabels: prepareBatchInsert<StoreTables["operation_labels"]>((rows) =>
@@ -77,8 +66,8 @@ export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boole
         })),
       ),
     ),
-    /** Writes what may change of an operation, if it has the expected revision and owner. */
-    update: prepareQuery((param: Param<{ row: OperationRow; expectedRevision: bigint; expectedOwner: string }>) =>
+    /** Writes what may change of an operation, if it is as expected. */
+    update: prepareQuery((param: Param<OperationUpdate>) =>
       db
         .updateTable("operations")
         .set({
@@ -100,6 +89,11 @@ export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boole
           "revision",
           "=",
           param(({ expectedRevision }) => expectedRevision),
+        )
+        .where(
+          "status",
+          "=",
+          param(({ expectedStatus }) => expectedStatus),
         )
         .where(sql<SqlBool>`coalesce(owner, '') = ${param(({ expectedOwner }) => expectedOwner)}`),
     ),

@@ -1,19 +1,12 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Selectable } from "kysely";
 import { type OperationInfo, OperationInfoSchema, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { CreateOperationRequestSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { StoredOperation } from "../operations/operation-store.ts";
-import type { StoreTables } from "./schema.ts";
-
-/** The columns an operation is read from. */
-export const storedColumns = ["info", "request", "payload_hash", "dispatched", "owner", "traceparent"] as const;
+import type { OperationRow, StoredRow } from "./stored-columns.ts";
 
 /** The statuses of operations that have not ended. */
 export const activeStatuses: readonly OperationStatus[] = [OperationStatus.PENDING, OperationStatus.RUNNING];
-
-/** What is written of an operation. */
-export type OperationRow = Selectable<StoreTables["operations"]>;
 
 /** The row of an operation. */
 export function rowFromOperation({
@@ -45,7 +38,7 @@ export function rowFromOperation({
 }
 
 /** The operation of a row. */
-export function operationFromRow(row: Pick<OperationRow, (typeof storedColumns)[number]>): StoredOperation {
+export function operationFromRow(row: StoredRow): StoredOperation {
   return {
     info: infoFromRow(row),
     request: fromBinary(CreateOperationRequestSchema, row.request),

@@ -1,7 +1,7 @@
 import type { ExpressionBuilder, Kysely, Transaction } from "kysely";
-import type { Claim, StoredOperation } from "../operations/operation-store.ts";
-import { operationFromRow, storedColumns } from "./operation-rows.ts";
+import type { Claim } from "../operations/operation-store.ts";
 import type { StoreTables } from "./schema.ts";
+import { type StoredRow, storedColumns } from "./stored-columns.ts";
 
 /**
  * Gives up to `limit` operations whose owner is gone to another one, the oldest first. With `lockRows`, those that
@@ -12,7 +12,7 @@ export async function claimOperations(
   claim: Claim,
   limit: number,
   lockRows: boolean,
-): Promise<StoredOperation[]> {
+): Promise<StoredRow[]> {
   const gone = await ownersWithoutInstance(trx, claim.owner);
   if (gone.length === 0) {
     return [];
@@ -35,9 +35,7 @@ export async function claimOperations(
     .where("operation_id", "in", ({ selectFrom }) => selectFrom("claimed").select("operation_id"))
     .returning([...storedColumns, "created_at", "operation_id"])
     .execute();
-  return rows
-    .sort((a, b) => a.created_at - b.created_at || (a.operation_id < b.operation_id ? -1 : 1))
-    .map(operationFromRow);
+  return rows.sort((a, b) => a.created_at - b.created_at || (a.operation_id < b.operation_id ? -1 : 1));
 }
 
 /**

@@ -12,6 +12,7 @@ import { explainMigration, explainOpening, type PostgresPlace, refuseUnfit } fro
 import { retried, retriedTransactions } from "./retried-transactions.ts";
 import type { StoreTables } from "./schema.ts";
 import { StoreCalls } from "./store-calls.ts";
+import { storeWriter } from "./store-writes.ts";
 
 /** What may be said when a store is opened. */
 export interface PostgresStoreOptions {
@@ -65,9 +66,12 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
   });
   const store = new KyselyStore({
     db,
-    transact: retriedTransactions(db),
-    runAlone: (statement) => retried(() => statement(db)),
-    lockRows: true,
+    write: storeWriter({
+      db,
+      transact: retriedTransactions(db),
+      runAlone: (statement) => retried(() => statement(db)),
+      lockRows: true,
+    }),
     troubleOf: postgresTroubleOf,
     isFault: isPostgresFault,
     ...(onTrouble && { onTrouble }),

@@ -1,41 +1,46 @@
 import { mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { Kysely, sql } from "kysely";
 import type { OperationStore } from "../operations/operation-store.ts";
-import { groupCommit } from "./group-commit.ts";
 import { KyselyStore } from "./kysely-store.ts";
 import { type MigrationTarget, migrateStore } from "./migrate-store.ts";
 import { nodeSqliteDialect } from "./node-sqlite-dialect.ts";
+import { OperationCounts } from "./operation-counts.ts";
 import type { StoreTables } from "./schema.ts";
 import { acquireServerLock } from "./server-lock.ts";
 import { isSqliteFault, sqliteCode, sqliteCodeOf, sqliteTroubleOf } from "./sqlite-error.ts";
+import { openSqliteFile } from "./sqlite-file.ts";
+import { sqliteWriter } from "./sqlite-writer.ts";
+import type { Trouble } from "./store-calls.ts";
+import type { StoreWriter } from "./store-writes.ts";
+import { type ThreadedWriter, threadedWriter } from "./threaded-writer.ts";
+import { WriterThread, WriterThreadEnded } from "./writer-thread.ts";
 
 /** A SQLite database whose schema is to be the newest. `place` names it in messages. */
 export function sqliteTarget(place: string): MigrationTarget {
-  const types = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid` };
-  return { types, place, alternative: "another data directory" };
+  const traits = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid`, keepsCounts: true };
+  return { traits, place, alternative: "another data directory" };
 }
 
-/** Set on every open: most of them are not kept in the file. */
-const pragmas = `
-  -- Other programs that write to the file are waited for, in milliseconds; meanwhile the event loop stands still.
-  pragma busy_timeout = 1000;
-  pragma journal_mode = wal;
-  -- A commit is on the disk, not only with the operating system.
-  pragma synchronous = full;
-  pragma foreign_keys = on;
-  pragma temp_store = memory;
-  -- 32 MiB.
-  pragma cache_size = -32768;
-  -- The write-ahead log shrinks to 64 MiB again after a burst.
-  pragma journal_size_limit = 67108864;
-`;
+/**
+ * How long the file is written in this thread, until one of its own is started: a server's start is not slowed down,
+ * and a store that is open for moments, as in a test, has none. Milliseconds.
+ */
+const defaultThreadAfterMs = 250;
+/** The same when the thread has ended, which it does not but by an error, such as too little memory. */
+const threadAgainAfterMs = 5_000;
 
 /** What may be said when a store is opened. */
 export interface SqliteStoreOptions {
   /** Told why the database cannot be written, and with undefined when it can be again. Default nobody. */
   readonly onTrouble?: (reason: string | undefined) => void;
+  /**
+   * When a thread begins to write the file, in milliseconds after the store was opened. Default 250; with 0, the store
+   * is opened when the thread is up. A store in memory has none.
+   */
+  readonly threadAfterMs?: number;
+  /** Starts the thread that writes a file. */
+  readonly startThread?: (file: string) => WriterThread;
 }
 
 /**
@@ -68,29 +73,51 @@ async function openStore(
   options: SqliteStoreOptions,
   unlock: () => void,
 ): Promise<OperationStore> {
-  const database = new DatabaseSync(file);
+  const database = openSqliteFile(file);
   try {
-    database.exec(pragmas);
     const db = new Kysely<StoreTables>({ dialect: nodeSqliteDialect(database) });
     await migrateStore(db, sqliteTarget(place));
-    const release = async () => {
-      await db.destroy();
-      unlock();
-    };
+    const own = sqliteWriter(db);
+    const { write, close } = file === ":memory:" ? inThisThread(own) : await inThread(file, own, options);
     return new KyselyStore({
       ...options,
       db,
-      transact: groupCommit(db, (error) => sqliteTroubleOf(error) !== undefined),
-      // One server, and one transaction at a time.
-      lockRows: false,
-      troubleOf: sqliteTroubleOf,
+      write,
+      counts: new OperationCounts(db),
+      troubleOf,
       isFault: isSqliteFault,
-      release,
+      async release() {
+        await db.destroy();
+        // Last, because whoever closes the file last copies the write-ahead log into it.
+        await close();
+        unlock();
+      },
     });
   } catch (error) {
     database.close();
     throw error;
   }
+}
+
+function inThisThread(write: StoreWriter): ThreadedWriter {
+  return { write, close: async () => {} };
+}
+
+function inThread(
+  file: string,
+  own: StoreWriter,
+  { threadAfterMs = defaultThreadAfterMs, startThread = (path) => new WriterThread(path) }: SqliteStoreOptions,
+): Promise<ThreadedWriter> {
+  return threadedWriter({
+    own,
+    startThread: () => startThread(file),
+    startAfterMs: threadAfterMs,
+    restartAfterMs: threadAgainAfterMs,
+  });
+}
+
+function troubleOf(error: unknown): Trouble | undefined {
+  return error instanceof WriterThreadEnded ? { reason: error.message, readable: true } : sqliteTroubleOf(error);
 }
 
 function makeDirectory(directory: string): void {

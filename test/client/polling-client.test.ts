@@ -67,6 +67,9 @@ const snapshot = (revision: bigint, status: OperationStatus = RUNNING): Answer =
   operation: { operationId: "op_1", revision, status },
 });
 
+/** A pause as the test clock's own random makes it. */
+const spread = (ms: number) => ms * (1 + 0.1 * 0.5);
+
 async function collect<T>(values: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const value of values) all.push(value);
@@ -114,7 +117,7 @@ describe("watch", () => {
       },
     });
     expect(revisions(await collect(client.watch("op_1")))).toEqual([1n, 2n, 3n]);
-    expect(pauses).toEqual([3_000, 2_000, 250]);
+    expect(pauses).toEqual([250, 3_000, 2_000, 250].map(spread));
     expect(waits).toBe(1);
   });
 
@@ -129,7 +132,54 @@ describe("watch", () => {
       waitOperation: script({ notModified: true }, { notModified: true }, snapshot(2n, COMPLETED)),
     });
     await collect(client.watch("op_1", { minimumMs: 400 }));
-    expect(pauses).toEqual([400, 400, 400]);
+    expect(pauses).toEqual([400, 400, 400].map(spread));
+  });
+
+  test("begins to wait although a Get has advised to poll late, and waits again when the wait has advised to", async () => {
+    const { client, pauses } = await startClient({
+      getOperation: () => ({ ...snapshot(1n), pollAfter: durationFromMs(9_000) }),
+      waitOperation: script({ notModified: true, pollAfter: durationFromMs(700) }, snapshot(2n, COMPLETED)),
+    });
+    await collect(client.watch("op_1"));
+    expect(pauses).toEqual([250, 700].map(spread));
+  });
+
+  test.each([
+    [0, 3_000],
+    [0.5, 3_150],
+  ])("spreads what the server advises: at random %d, 3 s are %d ms", async (random, expected) => {
+    const { client, pauses } = await startClient(
+      {
+        getOperation: script({ ...snapshot(0n), pollAfter: durationFromMs(3_000) }, snapshot(0n, COMPLETED)),
+      },
+      random,
+    );
+    await collect(client.watch("op_1"));
+    expect(pauses).toEqual([expected]);
+  });
+
+  test("does not poll faster because of errors: the longest of advice, minimum and backoff counts", async () => {
+    const down = refusal(unavailable());
+    const { client, pauses } = await startClient({
+      getOperation: script(
+        { ...snapshot(0n), pollAfter: durationFromMs(600) },
+        ...[down, down, down],
+        () => snapshot(0n),
+        down,
+        () => snapshot(0n, COMPLETED),
+      ),
+    });
+    await collect(client.watch("op_1", { minimumMs: 300 }));
+    expect(pauses).toEqual([spread(600), spread(600), spread(600), 800, spread(300), spread(300)]);
+  });
+
+  test("tries once more when its patience ends before the server's advice", async () => {
+    const { client, pauses } = await startClient({
+      getOperation: script({ ...snapshot(0n), pollAfter: durationFromMs(9_000) }, refusal(unavailable())),
+    });
+    const watching = collect(client.watch("op_1", { retryForMs: 1_000 }));
+    await expect(watching).rejects.toMatchObject({ code: Code.Unavailable });
+    expect(pauses).toEqual([spread(9_000), 1_000]);
   });
 
   test("follows a poll_after to a minute and no longer", async () => {
@@ -138,7 +188,7 @@ describe("watch", () => {
       waitOperation: refusal(unimplemented()),
     });
     await collect(client.watch("op_1"));
-    expect(pauses).toEqual([60_000]);
+    expect(pauses).toEqual([250, 60_000].map(spread));
   });
 
   test("goes on after the server was away, waiting longer from try to try", async () => {
@@ -147,14 +197,14 @@ describe("watch", () => {
       getOperation: script(down, down, down, () => snapshot(1n, COMPLETED)),
     });
     expect(revisions(await collect(client.watch("op_1")))).toEqual([1n]);
-    expect(pauses).toEqual([200, 400, 800]);
+    expect(pauses).toEqual([spread(250), 400, 800]);
   });
 
   test("gives up with the server's error once it was away for too long", async () => {
     const { client, pauses } = await startClient({ getOperation: refusal(unavailable()) });
     const watching = collect(client.watch("op_1", { retryForMs: 1_000 }));
     await expect(watching).rejects.toMatchObject({ code: Code.Unavailable, rawMessage: "not now" });
-    expect(pauses).toEqual([200, 400]);
+    expect(pauses).toEqual([spread(250), 400]);
   });
 
   test("does not try a refusal again", async () => {

@@ -135,7 +135,7 @@ function servedMethods(): DescMethod[] {
   const operationsFor = () => {
     throw new Error("nothing is called");
   };
-  createRoutes(createOwnServices({ operationsFor, cacheTtlMs: 0 }), {
+  createRoutes(createOwnServices(operationsFor), {
     health: new HealthState(),
     stopping: new AbortController().signal,
     reflection: true,

@@ -56,6 +56,42 @@ describe("a herd of callers", { timeout: 30_000 }, () => {
     expect(host.calls() - callsBefore).toBe(2);
   });
 
+  test("10,000 Gets make one call to the host per TTL, whatever revisions and ages beyond the TTL they name", async () => {
+    let percentage = 0;
+    const { operations, host, clock, operationId, callsBefore } = await gatewayWithOperation(({ operationId }) => {
+      percentage += 10;
+      return { operation: running(operationId, percentage) };
+    });
+    const { revision: first } = await operations.getOperation(operationId, cacheTtlMs * 2);
+    let current = first;
+    const ages = [undefined, cacheTtlMs, cacheTtlMs * 2];
+
+    for (let ttl = 1; ttl <= 3; ttl++) {
+      const revisions = [0n, first - 1n, first, current, current + 1n];
+      const answers = await Promise.all(
+        Array.from({ length: 10_000 }, (_, caller) =>
+          operations.getOperation(operationId, ages[caller % ages.length], revisions[caller % revisions.length]),
+        ),
+      );
+      expect(host.calls() - callsBefore).toBe(ttl);
+      // Who allows twice the TTL may be answered by what was seen before.
+      const seen = new Set(answers.map(({ progress }) => progress?.percentage));
+      expect([...seen].every((percent) => percent === percentage || percent === percentage - 10)).toBe(true);
+      current = answers.map(({ revision }) => revision).reduce((a, b) => (a > b ? a : b));
+      clock.nowMs += cacheTtlMs + 1;
+    }
+  });
+
+  test("10,000 Gets that allow no age make the call that is under way and one more", async () => {
+    const { operations, host, operationId, callsBefore } = await gatewayWithOperation(({ operationId }) => ({
+      operation: running(operationId, 10),
+    }));
+
+    await Promise.all(Array.from({ length: 10_000 }, () => operations.getOperation(operationId, 0)));
+
+    expect(host.calls() - callsBefore).toBe(2);
+  });
+
   test("one caller's abort fails nobody else", async () => {
     const asked = Promise.withResolvers<void>();
     const answer = Promise.withResolvers<void>();

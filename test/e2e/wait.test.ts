@@ -8,13 +8,14 @@ import { callerRuns } from "../../src/operations/caller-runs.ts";
 import { deadlineMs, operationIn } from "../support/operation-when.ts";
 import { startScriptedHost } from "../support/scripted-host.ts";
 import { connectTestClient } from "../support/test-client.ts";
+import type { TestSettings } from "../support/test-config.ts";
 import { startTestServer } from "../support/test-server.ts";
 
 const { PENDING, RUNNING, COMPLETED } = OperationStatus;
 
 /** A server with an operation that has begun and that the test itself runs. */
-async function runningOperation() {
-  const { client, operations } = await startTestServer();
+async function runningOperation(settings: TestSettings = {}) {
+  const { client, operations } = await startTestServer({ settings });
   const { operationId } = await operations.createOperation({ operationType: "work" }, { executor: callerRuns });
   await operations.startOperation(operationId);
   const { revision } = await operations.getOperation(operationId);
@@ -39,6 +40,18 @@ describe("WaitOperation", { timeout: 30_000 }, () => {
 
     const { operation } = await client.waitOperation({ operationId, knownRevision: revision - 1n });
     expect(operation?.revision).toBe(revision);
+  });
+
+  test("answers what has changed before the wait since the operation was last read", async () => {
+    const { client, operations, operationId, revision } = await runningOperation({
+      cacheTtlMs: 60_000,
+      sweepIntervalMs: 3_600_000,
+    });
+    operations.updateProgress(operationId, { percentage: 40 });
+
+    const timeout = durationFromMs(10_000);
+    const { operation } = await client.waitOperation({ operationId, knownRevision: revision, timeout });
+    expect(operation?.progress?.percentage).toBe(40);
   });
 
   test("with until_done it sleeps through changes and answers the end", async () => {

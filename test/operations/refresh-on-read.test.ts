@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { FreshnessSource, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
@@ -36,11 +37,11 @@ async function scripted({ pullTimeoutMs = 60_000, hostLostAfterMs = 300_000 } = 
   operation.source = source;
   const settlement = new PullSettlement(operation, {
     hostLostAfterMs,
-    retentionMs: 3_600_000,
+    retentionMs: () => 3_600_000,
     now,
     estimateRemainingMs: () => undefined,
   });
-  const refresh = new RefreshOnRead(operation, { pullTimeoutMs, now, settle: (result) => settlement.settle(result) });
+  const refresh = new RefreshOnRead(operation, settlement, { pullTimeoutMs, now });
   return { store, clock, operation, source, refresh };
 }
 
@@ -84,6 +85,23 @@ describe("the age of a snapshot", () => {
     await refresh.refresh(ttlMs, false);
     expect(source.pulls).toHaveLength(1);
   });
+});
+
+test("what pulls have taken is known as a mean in which the newest weighs most", async () => {
+  const { source, refresh } = await scripted();
+  expect(refresh.costMs).toBe(0);
+  const { answerNext } = answeredByHand(source);
+  const slow = refresh.refresh(0, false);
+  await delay(100);
+  answerNext(observed({ status: RUNNING }));
+  await slow;
+  const { costMs } = refresh;
+  expect(costMs).toBeGreaterThan(90);
+  source.answer = () => observed({ status: RUNNING });
+  for (let pull = 0; pull < 20; pull++) {
+    await refresh.refresh(0, false);
+  }
+  expect(refresh.costMs).toBeLessThan(costMs);
 });
 
 describe("callers at the same time", () => {

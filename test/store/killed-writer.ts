@@ -3,11 +3,13 @@
  * was created or replaced, or the newest sequence of its log.
  */
 import { writeSync } from "node:fs";
+import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { appending, changed, operation, records, replacement, summary } from "./store-fixture.ts";
 
 const [path = "", round = ""] = process.argv.slice(2);
-const store = await openSqliteStore(path);
+// From the start a thread writes in one round, and in the next one from somewhere in the middle.
+const store = await openSqliteStore(path, { threadAfterMs: Number(round) % 2 });
 
 function acknowledge(line: string): void {
   writeSync(1, `${line}\n`);
@@ -21,7 +23,7 @@ async function createAndAppend(writer: number): Promise<never> {
     acknowledge(`created ${id}`);
     await store.appendMetrics(appending(id, records(1, 30), summary("30")));
     acknowledge(`appended ${id} 30`);
-    await store.replace([replacement(changed(created, 2n), 1n)]);
+    await store.replace([replacement(changed(created, 2n, { status: OperationStatus.RUNNING }), 1n)]);
     acknowledge(`replaced ${id}`);
     await store.appendMetrics(appending(id, records(31, 100), summary("100")));
     acknowledge(`appended ${id} 100`);

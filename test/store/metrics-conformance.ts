@@ -80,6 +80,27 @@ export function describeMetrics(open: OpenStore): void {
       expect(await store.get("op_a")).toEqual(a);
     });
 
+    storeTest(open, "appends at once are each answered for themselves", async ({ store }) => {
+      const ids = Array.from({ length: 40 }, (_, index) => `op_${index}`);
+      await Promise.all(ids.map((id) => store.create(operation(id))));
+      await store.create(endedOperation("op_ended", 0));
+      const appends = [
+        ...ids.map((id, index) => appending(id, records(1, index + 1), summary(id))),
+        appending("op_7", records(1, 3), summary("late")),
+        appending("op_8", records(1, 20), summary("more")),
+        appending("op_ended", records(1, 3), summary("late")),
+        appending("op_gone", records(1, 3), summary("late")),
+        { ...appending("op_9", records(1, 100), summary("theirs")), owner: "server-2" },
+      ];
+      const outcomes = await Promise.all(appends.map((append) => store.appendMetrics(append)));
+      expect(outcomes).toEqual([...ids.map(() => true), true, true, false, false, false]);
+      for (const [index, id] of ids.entries()) {
+        const cursor = id === "op_8" ? 20 : index + 1;
+        expect(await store.metricsLog(id)).toEqual({ cursor, summary: summary(id === "op_8" ? "more" : id) });
+        expect(await store.readMetrics(id, 0, 100)).toEqual(records(1, cursor));
+      }
+    });
+
     storeTest(open, "records of an operation that is gone are dropped", async ({ store }) => {
       expect(await store.appendMetrics(appending("op_a", records(1, 3), summary("late")))).toBe(false);
       await store.create(endedOperation("op_a", 0));

@@ -9,6 +9,7 @@ import { postgresPool } from "../../src/store/postgres-pool.ts";
 import { locklessDialect } from "../../src/store/postgres-schema.ts";
 import { retriedTransactions } from "../../src/store/retried-transactions.ts";
 import type { StoreTables } from "../../src/store/schema.ts";
+import { storeWriter } from "../../src/store/store-writes.ts";
 import { runEveryStatement } from "./every-statement.ts";
 import { describeOnEveryPostgres, openEmptyStore } from "./postgres-databases.ts";
 import { epochMs, filter } from "./store-fixture.ts";
@@ -31,8 +32,7 @@ describeOnEveryPostgres("the statements of the PostgreSQL store", (server) => {
     });
     const store = new KyselyStore({
       db,
-      transact: retriedTransactions(db),
-      lockRows: true,
+      write: storeWriter({ db, transact: retriedTransactions(db), lockRows: true }),
       troubleOf: postgresTroubleOf,
       isFault: isPostgresFault,
       release: () => db.destroy(),

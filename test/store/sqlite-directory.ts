@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { OperationStore } from "../../src/operations/operation-store.ts";
-import { openSqliteStore } from "../../src/store/sqlite-store.ts";
+import { openSqliteStore, type SqliteStoreOptions } from "../../src/store/sqlite-store.ts";
 import type { OpenedStore } from "./store-fixture.ts";
 
 /** Runs a test with a directory of its own, which is removed afterwards. */
@@ -16,15 +16,15 @@ export async function withDirectory(body: (directory: string) => Promise<void>):
 }
 
 /** Opens a store in a new directory. */
-export async function openTemporaryStore(): Promise<OpenedStore> {
+export async function openTemporaryStore(options: SqliteStoreOptions = {}): Promise<OpenedStore> {
   const directory = mkdtempSync(join(tmpdir(), "longhaul-store-"));
   const path = join(directory, "longhaul.db");
-  let newest: OperationStore = await openSqliteStore(path);
+  let newest: OperationStore = await openSqliteStore(path, options);
   return {
     store: newest,
     async reopen() {
       await newest.close();
-      newest = await openSqliteStore(path);
+      newest = await openSqliteStore(path, options);
       return newest;
     },
     async dispose() {

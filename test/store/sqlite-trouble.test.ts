@@ -8,6 +8,7 @@ import { nodeSqliteDialect } from "../../src/store/node-sqlite-dialect.ts";
 import type { StoreTables } from "../../src/store/schema.ts";
 import { isSqliteFault, sqliteTroubleOf } from "../../src/store/sqlite-error.ts";
 import { sqliteTarget } from "../../src/store/sqlite-store.ts";
+import { storeWriter } from "../../src/store/store-writes.ts";
 import { operation } from "./store-fixture.ts";
 
 test("a full disk refuses writes, leaves reads, and is over when a write is kept", async () => {
@@ -17,8 +18,7 @@ test("a full disk refuses writes, leaves reads, and is over when a write is kept
   const told: (string | undefined)[] = [];
   const store = new KyselyStore({
     db,
-    transact: groupCommit(db),
-    lockRows: false,
+    write: storeWriter({ db, transact: groupCommit(db), lockRows: false }),
     troubleOf: sqliteTroubleOf,
     isFault: isSqliteFault,
     onTrouble: (reason) => told.push(reason),

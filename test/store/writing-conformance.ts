@@ -77,6 +77,26 @@ export function describeWriting(open: OpenStore): void {
       expect(await store.list(filter(), undefined, 10)).toHaveLength(1);
     });
 
+    storeTest(open, "creates at once are each answered for themselves, and labelled", async ({ store }) => {
+      const taken = operation("op_taken", { labels: { round: "0" } });
+      await store.create(taken);
+      const ids = Array.from({ length: 60 }, (_, index) => `op_${index}`);
+      ids.splice(20, 0, "op_taken", "op_5");
+      const outcomes = await Promise.all(
+        ids.map((id, index) => store.create(operation(id, { labels: { round: "1", place: `${index}` } }))),
+      );
+      expect(outcomes[20]).toEqual({ created: false, conflict: "operation_id", existing: taken });
+      expect(outcomes[21]).toMatchObject({ created: false, existing: { info: { labels: { place: "5" } } } });
+      expect(outcomes.filter(({ created }) => created)).toHaveLength(60);
+      const listed = await store.list(filter({ labels: { round: "1" } }), undefined, 100);
+      const created = ids.filter((_, index) => outcomes[index]?.created);
+      expect(listed.map(({ info }) => info.operationId).sort()).toEqual(created.sort());
+      for (const [index, outcome] of outcomes.entries()) {
+        const page = await store.list(filter({ labels: { place: `${index}` } }), undefined, 2);
+        expect(page).toHaveLength(outcome.created ? 1 : 0);
+      }
+    });
+
     storeTest(open, "getMany answers those that exist, each once", async ({ store }) => {
       await store.create(operation("op_a"));
       await store.create(operation("op_b"));

@@ -25,7 +25,7 @@
 #error "the failing disk needs glibc"
 #endif
 
-enum mode { healthy = 'h', full = 'f', write_fails = 'w', fsync_fails = 's' };
+enum mode { healthy = 'h', full = 'f', write_fails = 'w', fsync_fails = 's', slow = 'd' };
 enum call { writes, resizes, allocates, syncs };
 
 static const volatile char *control;
@@ -63,6 +63,9 @@ static int belongs_to_directory(int fd) {
 static int failure_of(enum call call, int fd) {
   int mode = control == NULL ? healthy : *control;
   int error = 0;
+  if (mode == slow && call == syncs && belongs_to_directory(fd)) {
+    usleep(300000);
+  }
   if (mode == full && (call == writes || call == allocates)) {
     /*
      * Overwriting fails, too, as where files are copied on write. Otherwise it would depend on the last checkpoint

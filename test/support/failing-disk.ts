@@ -11,8 +11,9 @@ import { promisify } from "node:util";
  * - "full": every write is refused with ENOSPC, over what is there as well as behind its end. Syncs work.
  * - "write-fails": writes, and changes of a file's size, fail with EIO. Syncs work.
  * - "fsync-fails": fsync and fdatasync fail with EIO. What was written stays in the file.
+ * - "slow": fsync and fdatasync take 300 ms each.
  */
-export type DiskMode = "healthy" | "full" | "write-fails" | "fsync-fails";
+export type DiskMode = "healthy" | "full" | "write-fails" | "fsync-fails" | "slow";
 
 /** A disk that fails on command, for the processes that are started with its environment. */
 export interface FailingDisk {
@@ -38,6 +39,7 @@ const modeBytes: Readonly<Record<DiskMode, string>> = {
   full: "f",
   "write-fails": "w",
   "fsync-fails": "s",
+  slow: "d",
 };
 
 const source = fileURLToPath(new URL("./failing-disk.c", import.meta.url));

@@ -1,0 +1,99 @@
+import { expect, test } from "vitest";
+import { joinedWrites } from "../../src/store/joined-writes.ts";
+
+interface Transaction {
+  readonly given: readonly string[];
+  readonly rows: number;
+  commit(): void;
+  fail(error: Error): void;
+}
+
+/** Writes in transactions that end when the test says so. A write is a name, touches a hundred rows and answers "NAME". */
+function heldWrites(failsAll: (error: unknown) => boolean = () => false) {
+  const transactions: Transaction[] = [];
+  const answered: string[] = [];
+  const write = joinedWrites<string, string>({
+    runAll: (rows, given) => {
+      const { promise, resolve, reject } = Promise.withResolvers<string[]>();
+      const commit = () => resolve(given.map((name) => name.toUpperCase()));
+      transactions.push({ given, rows, commit, fail: reject });
+      return promise;
+    },
+    rowsOf: () => 100,
+    failsAll,
+  });
+  const writeOne = async (name: string) => {
+    const answer = await write(name);
+    answered.push(name);
+    return answer;
+  };
+  const written = () => transactions.map(({ given }) => given);
+  return { transactions, written, answered, writeOne };
+}
+
+/** Lets everything go on that waits for nothing else. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+test("writes go at once while few are under way, and later ones together; each is answered after its commit", async () => {
+  const { transactions, written, answered, writeOne } = heldWrites();
+  const answers = Promise.all(["a", "b", "c", "d", "e"].map(writeOne));
+  expect(written()).toEqual([["a"], ["b"]]);
+  transactions[1]?.commit();
+  await settled();
+  expect(answered).toEqual(["b"]);
+  expect(transactions[2]).toMatchObject({ given: ["c", "d", "e"], rows: 300 });
+  transactions[2]?.commit();
+  await settled();
+  expect(answered).toEqual(["b", "c", "d", "e"]);
+  transactions[0]?.commit();
+  expect(await answers).toEqual(["A", "B", "C", "D", "E"]);
+});
+
+test("one transaction has no more rows than it should", async () => {
+  const { transactions, writeOne } = heldWrites();
+  const answers = Promise.all(Array.from({ length: 16 }, (_, index) => writeOne(`w${index}`)));
+  for (let next = 0; next < 4; next++) {
+    transactions[next]?.commit();
+    await settled();
+  }
+  expect(transactions.map(({ rows }) => rows)).toEqual([100, 100, 1_000, 400]);
+  expect(await answers).toHaveLength(16);
+});
+
+test("a write that fails takes no other with it", async () => {
+  const { transactions, written, writeOne } = heldWrites();
+  const answers = Promise.allSettled(["a", "b", "c", "bad", "e"].map(writeOne));
+  for (let next = 0; next < 6; next++) {
+    const transaction = transactions[next];
+    if (transaction?.given.includes("bad")) {
+      transaction.fail(new Error("too large"));
+    } else {
+      transaction?.commit();
+    }
+    await settled();
+  }
+  expect(written()).toEqual([["a"], ["b"], ["c", "bad", "e"], ["c"], ["bad"], ["e"]]);
+  expect((await answers).map(({ status }) => status)).toEqual([
+    "fulfilled",
+    "fulfilled",
+    "fulfilled",
+    "rejected",
+    "fulfilled",
+  ]);
+});
+
+test("what every write would meet fails all of a transaction at once, and none that come later", async () => {
+  const { transactions, writeOne } = heldWrites(() => true);
+  const answers = Promise.allSettled(["a", "b", "c", "d"].map(writeOne));
+  transactions[0]?.commit();
+  await settled();
+  transactions[2]?.fail(new Error("the disk is full"));
+  transactions[1]?.commit();
+  expect((await answers).map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected", "rejected"]);
+  expect(transactions).toHaveLength(3);
+  const later = writeOne("e");
+  transactions[3]?.commit();
+  expect(await later).toBe("E");
+});
