@@ -73,7 +73,7 @@ const filters: readonly [name: string, filter: Filter | ((operations: number) =>
   ["of a label and a rare one", { labels: { stage: "none", experiment: "one" } }, 0],
   ["of label and type", { labels: { team: "risk" }, operationTypes: ["training"] }],
   ["of label and status", { labels: { team: "risk" }, statuses: [FAILED] }],
-  ["of label and rare status", { labels: { team: "none" }, statuses: [PENDING] }, 0],
+  ["of a label nobody has and a rare status", { labels: { team: "none" }, statuses: [PENDING] }, 0],
   ["of a range", range],
   ["of an empty range", { createdAfter: timestampFromMs(0), createdBefore: timestampFromMs(1) }, 0],
   ["of range and type", (operations) => ({ ...range(operations), operationTypes: ["training"] })],
