@@ -33,6 +33,8 @@ export interface KyselyStoreOptions {
   readonly db: Kysely<StoreTables>;
   /** Writes to the database; what it has written is read. */
   readonly write: StoreWriter;
+  /** Transactions of creates, and of appends, that are under way at a time; others wait, and join. Default: no limit. */
+  readonly joinedAtOnce?: number;
   readonly troubleOf: StoreCallsOptions["troubleOf"];
   readonly isFault: StoreCallsOptions["isFault"];
   readonly onTrouble?: StoreCallsOptions["onTrouble"];
@@ -66,18 +68,28 @@ export class KyselyStore implements OperationStore {
   readonly #operations: OperationQueries;
   #closed: Promise<void> | undefined;
 
-  constructor({ db, write, troubleOf, isFault, onTrouble, release }: KyselyStoreOptions) {
+  constructor({
+    db,
+    write,
+    joinedAtOnce: atOnce = Number.POSITIVE_INFINITY,
+    troubleOf,
+    isFault,
+    onTrouble,
+    release,
+  }: KyselyStoreOptions) {
     this.#db = db;
     this.#writer = write;
     const failsAll = (error: unknown) => troubleOf(error) !== undefined;
     this.#create = joinedWrites({
       runAll: (rows, created) => write("create", rows, created),
       rowsOf: ({ labels }) => rowsPerOperation + labels.length,
+      atOnce,
       failsAll,
     });
     this.#append = joinedWrites({
       runAll: (rows, appends) => write("appendMetrics", rows, appends),
       rowsOf: ({ records }) => 1 + records.length,
+      atOnce,
       failsAll,
     });
     this.#release = release;
