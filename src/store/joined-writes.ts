@@ -1,5 +1,5 @@
-/** Transactions under way at a time: while the database is at one, the next one is on its way. */
-const transactionsAtOnce = 2;
+import { setImmediate } from "node:timers/promises";
+
 /** The rows after which a transaction takes no more writes. */
 const rowsPerTransaction = 1_000;
 
@@ -9,6 +9,8 @@ export interface JoinedWritesOptions<Given, Answer> {
   readonly runAll: (rows: number, given: readonly Given[]) => Promise<readonly Answer[]>;
   /** About how many rows a write touches. */
   readonly rowsOf: (given: Given) => number;
+  /** Transactions that may be under way at a time. */
+  readonly atOnce: number;
   /** Whether an error would come each time, so that it need not be found out whose it is. */
   readonly failsAll: (error: unknown) => boolean;
 }
@@ -20,8 +22,8 @@ interface WaitingWrite<Given, Answer> {
 }
 
 /**
- * Has writes of one kind that come while others are under way share a transaction, with its commit and its statements;
- * one that comes alone goes at once.
+ * Has writes of one kind share a transaction, with its commit and its statements: those that come during one turn of the
+ * event loop, and those that come while as many transactions are under way as may be.
  *
  * I1 A write's promise resolves only after its commit.
  * I2 When writes fail together, each is run alone, so that it fails only for its own reasons; unless `failsAll`.
@@ -29,17 +31,30 @@ interface WaitingWrite<Given, Answer> {
 export function joinedWrites<Given, Answer>({
   runAll,
   rowsOf,
+  atOnce,
   failsAll,
 }: JoinedWritesOptions<Given, Answer>): (given: Given) => Promise<Answer> {
   const waiting: WaitingWrite<Given, Answer>[] = [];
   let underWay = 0;
+  let isGathering = false;
 
-  async function runWaiting(): Promise<void> {
-    underWay++;
-    while (waiting.length > 0) {
-      await runTogether(nextTogether());
+  function goOn(): void {
+    if (waiting.length > 0 && !isGathering && underWay < atOnce) {
+      void runNext();
     }
+  }
+
+  async function runNext(): Promise<void> {
+    isGathering = true;
+    // Lets the callers of this turn join.
+    await setImmediate();
+    isGathering = false;
+    const writes = nextTogether();
+    underWay++;
+    goOn();
+    await runTogether(writes);
     underWay--;
+    goOn();
   }
 
   function nextTogether(): WaitingWrite<Given, Answer>[] {
@@ -75,8 +90,6 @@ export function joinedWrites<Given, Answer>({
   return (given) =>
     new Promise((resolve, reject) => {
       waiting.push({ given, resolve, reject });
-      if (underWay < transactionsAtOnce) {
-        void runWaiting();
-      }
+      goOn();
     });
 }

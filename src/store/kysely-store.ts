@@ -36,6 +36,8 @@ export interface KyselyStoreOptions {
   readonly write: StoreWriter;
   /** The counts that `write` keeps of the operations. Default: it keeps none. */
   readonly counts?: OperationCounts;
+  /** Transactions of creates, and of appends, that are under way at a time; others wait, and join. Default: no limit. */
+  readonly joinedAtOnce?: number;
   readonly troubleOf: StoreCallsOptions["troubleOf"];
   readonly isFault: StoreCallsOptions["isFault"];
   readonly onTrouble?: StoreCallsOptions["onTrouble"];
@@ -70,7 +72,14 @@ export class KyselyStore implements OperationStore {
   readonly #counts: OperationCounts | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor({ db, write, counts, release, ...options }: KyselyStoreOptions) {
+  constructor({
+    db,
+    write,
+    counts,
+    joinedAtOnce: atOnce = Number.POSITIVE_INFINITY,
+    release,
+    ...options
+  }: KyselyStoreOptions) {
     const { troubleOf, isFault, onTrouble } = options;
     this.#db = db;
     this.#writer = write;
@@ -78,11 +87,13 @@ export class KyselyStore implements OperationStore {
     this.#create = joinedWrites({
       runAll: (rows, created) => write("create", rows, created),
       rowsOf: ({ labels }) => rowsPerOperation + labels.length,
+      atOnce,
       failsAll,
     });
     this.#append = joinedWrites({
       runAll: (rows, appends) => write("appendMetrics", rows, appends),
       rowsOf: ({ records }) => 1 + records.length,
+      atOnce,
       failsAll,
     });
     this.#release = release;

@@ -14,6 +14,9 @@ import type { StoreTables } from "./schema.ts";
 import { StoreCalls } from "./store-calls.ts";
 import { storeWriter } from "./store-writes.ts";
 
+/** Transactions of joined writes at a time: while the database is at one, this server prepares the next one. */
+const joinedAtOnce = 2;
+
 /** What may be said when a store is opened. */
 export interface PostgresStoreOptions {
   /** The most connections, beside one for the leases. Default 10. */
@@ -72,6 +75,7 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
       runAlone: (statement) => retried(() => statement(db)),
       lockRows: true,
     }),
+    joinedAtOnce,
     troubleOf: postgresTroubleOf,
     isFault: isPostgresFault,
     ...(onTrouble && { onTrouble }),

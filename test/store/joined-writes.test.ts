@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { joinedWrites } from "../../src/store/joined-writes.ts";
 
@@ -20,6 +21,7 @@ function heldWrites(failsAll: (error: unknown) => boolean = () => false) {
       return promise;
     },
     rowsOf: () => 100,
+    atOnce: 2,
     failsAll,
   });
   const writeOne = async (name: string) => {
@@ -31,14 +33,28 @@ function heldWrites(failsAll: (error: unknown) => boolean = () => false) {
   return { transactions, written, answered, writeOne };
 }
 
-/** Lets everything go on that waits for nothing else. */
-function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** Lets writes gather, and all go on that waits for nothing else. */
+async function settled(): Promise<void> {
+  await setImmediate();
+  await setImmediate();
 }
 
-test("writes go at once while few are under way, and later ones together; each is answered after its commit", async () => {
+test("writes of one turn go together", async () => {
+  const { transactions, written, writeOne } = heldWrites();
+  const answers = Promise.all(["a", "b", "c"].map(writeOne));
+  await settled();
+  expect(written()).toEqual([["a", "b", "c"]]);
+  transactions[0]?.commit();
+  expect(await answers).toEqual(["A", "B", "C"]);
+});
+
+test("writes that come while enough are under way go together; each is answered after its commit", async () => {
   const { transactions, written, answered, writeOne } = heldWrites();
-  const answers = Promise.all(["a", "b", "c", "d", "e"].map(writeOne));
+  const answers: Promise<string>[] = [];
+  for (const name of ["a", "b", "c", "d", "e"]) {
+    answers.push(writeOne(name));
+    await settled();
+  }
   expect(written()).toEqual([["a"], ["b"]]);
   transactions[1]?.commit();
   await settled();
@@ -48,52 +64,45 @@ test("writes go at once while few are under way, and later ones together; each i
   await settled();
   expect(answered).toEqual(["b", "c", "d", "e"]);
   transactions[0]?.commit();
-  expect(await answers).toEqual(["A", "B", "C", "D", "E"]);
+  expect(await Promise.all(answers)).toEqual(["A", "B", "C", "D", "E"]);
 });
 
 test("one transaction has no more rows than it should", async () => {
   const { transactions, writeOne } = heldWrites();
   const answers = Promise.all(Array.from({ length: 16 }, (_, index) => writeOne(`w${index}`)));
-  for (let next = 0; next < 4; next++) {
-    transactions[next]?.commit();
-    await settled();
-  }
-  expect(transactions.map(({ rows }) => rows)).toEqual([100, 100, 1_000, 400]);
+  await settled();
+  transactions[0]?.commit();
+  await settled();
+  transactions[1]?.commit();
+  expect(transactions.map(({ rows }) => rows)).toEqual([1_000, 600]);
   expect(await answers).toHaveLength(16);
 });
 
 test("a write that fails takes no other with it", async () => {
   const { transactions, written, writeOne } = heldWrites();
-  const answers = Promise.allSettled(["a", "b", "c", "bad", "e"].map(writeOne));
-  for (let next = 0; next < 6; next++) {
+  const answers = Promise.allSettled(["a", "bad", "c"].map(writeOne));
+  for (let next = 0; next < 4; next++) {
+    await settled();
     const transaction = transactions[next];
     if (transaction?.given.includes("bad")) {
       transaction.fail(new Error("too large"));
     } else {
       transaction?.commit();
     }
-    await settled();
   }
-  expect(written()).toEqual([["a"], ["b"], ["c", "bad", "e"], ["c"], ["bad"], ["e"]]);
-  expect((await answers).map(({ status }) => status)).toEqual([
-    "fulfilled",
-    "fulfilled",
-    "fulfilled",
-    "rejected",
-    "fulfilled",
-  ]);
+  expect(written()).toEqual([["a", "bad", "c"], ["a"], ["bad"], ["c"]]);
+  expect((await answers).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
 });
 
 test("what every write would meet fails all of a transaction at once, and none that come later", async () => {
   const { transactions, writeOne } = heldWrites(() => true);
-  const answers = Promise.allSettled(["a", "b", "c", "d"].map(writeOne));
-  transactions[0]?.commit();
+  const answers = Promise.allSettled(["a", "b"].map(writeOne));
   await settled();
-  transactions[2]?.fail(new Error("the disk is full"));
+  transactions[0]?.fail(new Error("the disk is full"));
+  expect((await answers).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  const later = writeOne("c");
+  await settled();
   transactions[1]?.commit();
-  expect((await answers).map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "rejected", "rejected"]);
-  expect(transactions).toHaveLength(3);
-  const later = writeOne("e");
-  transactions[3]?.commit();
-  expect(await later).toBe("E");
+  expect(await later).toBe("C");
+  expect(transactions).toHaveLength(2);
 });
