@@ -39,7 +39,8 @@ async function serve(folder: string, args: readonly string[], env: Record<string
   const main = join(folder, "src/cli/main.js");
   const server = spawn(process.execPath, [main, "serve", "--port", "0", "--data-dir", dataDir, ...args], {
     stdio: ["ignore", "inherit", "pipe"],
-    env: { ...process.env, ...env },
+    // Nothing is left in the home directory of who runs the tests.
+    env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1", ...env },
   });
   const exited = once(server, "exit");
   onTestFinished(async () => {
