@@ -6,19 +6,16 @@ import type { Logger } from "pino";
 import type { AccessControl } from "./access/access-control.ts";
 import { refuseExposure } from "./access/exposure.ts";
 import { CancellationCoordinator } from "./cancellation/cancellation-coordinator.ts";
-import { createClientCredentials } from "./client/client-credentials.ts";
 import type { Config } from "./config.ts";
-import { HostPool, type HostPoolOptions } from "./hosts/host-pool.ts";
+import { HostCalls } from "./hosts/host-calls.ts";
 import { type Listener, listen } from "./listener/listener.ts";
 import { tlsFromSettings } from "./listener/listener-tls.ts";
 import type { OperationExecutor } from "./operations/operation-executor.ts";
 import { OperationsService } from "./operations/operations-service.ts";
 import { soleStanding } from "./operations/standing.ts";
-import { loadServices } from "./orchestrator/load-services.ts";
 import type { ServiceOrchestrator } from "./orchestrator/service-orchestrator.ts";
 import type { InstanceStore } from "./replicas/instance-store.ts";
-import { Membership } from "./replicas/membership.ts";
-import { PeerLinks } from "./replicas/peer-links.ts";
+import type { Membership } from "./replicas/membership.ts";
 import { createEdge } from "./rpc/edge.ts";
 import { createEntrance } from "./rpc/entrance.ts";
 import { HealthState } from "./rpc/health-state.ts";
@@ -67,7 +64,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
   const { log = createServerLog(config.logLevel) } = parts;
   refuseExposure(config);
   const accessControl = await createAccess(config, parts, log);
-  const orchestrators = parts.orchestrators ?? (config.services ? await loadServices(config.services) : []);
+  const orchestrators = parts.orchestrators ?? (await servedByModule(config.services));
   const undo = new AsyncDisposableStack();
   try {
     const health = new HealthState();
@@ -79,17 +76,9 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     const coordinator = new CancellationCoordinator();
     undo.defer(() => coordinator.close());
     const serverId = randomUUID();
-    const calls: HostPoolOptions = {
-      serverId,
-      callTimeoutMs: config.pullTimeoutMs,
-      backoff: { firstMs: config.dispatchBackoffMs, maximumMs: config.dispatchBackoffMaxMs },
-      credentials: createClientCredentials(config, log),
-      log,
-    };
-    refusePlaintextRoutes(config, calls);
-    const hosts = new HostPool(calls);
-    undo.defer(() => hosts.close());
-    const executors = executorsByType(config, orchestrators, hosts, log);
+    const hostCalls = await HostCalls.create(config, serverId, log);
+    undo.defer(() => hostCalls.close());
+    const executors = await executorsByType(config, orchestrators, hostCalls, log);
     let registry: OperationsService | undefined;
     const sight = await startServerSight({
       ...config,
@@ -113,7 +102,8 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
     });
     undo.defer(() => listener.close(config.shutdownGraceMs * (1 - drainShare - flushShare)));
     const url = serverUrl(listener, config.listenHost);
-    const membership = instances && createMembership({ config, parts, instances, calls, executors, listener, log });
+    const membership =
+      instances && (await createMembership({ config, parts, instances, hostCalls, executors, listener, log }));
     if (membership) {
       await membership.enter();
       undo.defer(() => membership.leave());
@@ -124,7 +114,7 @@ export async function startServer(config: Config, parts: ServerParts = {}): Prom
       standing: membership ?? soleStanding(serverId),
       coordinator,
       executors,
-      executorForHost: (hostUrl) => hosts.executor(hostUrl),
+      executorForHost: async (hostUrl) => (await hostCalls.open()).pool.executor(hostUrl),
       log,
       options: { ...config, now },
       meter: sight.meter,
@@ -199,21 +189,33 @@ async function leave(health: HealthState, graceMs: number): Promise<void> {
   }
 }
 
-/** This server's place among those that share its store. */
-function createMembership(from: {
+/** The orchestrators of a module; loaded only where one is named. */
+async function servedByModule(module: string): Promise<readonly ServiceOrchestrator[]> {
+  if (module === "") {
+    return [];
+  }
+  const { loadServices } = await import("./orchestrator/load-services.ts");
+  return loadServices(module);
+}
+
+/** This server's place among those that share its store; what that takes is loaded only where they can be several. */
+async function createMembership(from: {
   readonly config: Config;
   readonly parts: ServerParts;
   readonly instances: InstanceStore;
-  readonly calls: HostPoolOptions;
+  readonly hostCalls: HostCalls;
   readonly executors: ReadonlyMap<string, OperationExecutor>;
   readonly listener: Listener;
   readonly log: Logger;
-}): Membership {
+}): Promise<Membership> {
+  const { Membership } = await import("./replicas/membership.ts");
+  const { PeerLinks } = await import("./replicas/peer-links.ts");
+  const { options } = await from.hostCalls.open();
   const { listenHost, advertiseUrl, leaseMs, pullTimeoutMs } = from.config;
   const reachableHost = isWildcard.test(listenHost) ? hostname() : listenHost;
   return new Membership({
     instances: from.instances,
-    links: new PeerLinks(from.calls),
+    links: new PeerLinks(options),
     url: advertiseUrl || serverUrl(from.listener, reachableHost),
     operationTypes: [...from.executors.keys()],
     leaseMs,
@@ -239,15 +241,6 @@ async function createAccess(
   return createAccessControl({ ...config, jwt, log, now });
 }
 
-function refusePlaintextRoutes({ routes }: Config, { credentials }: HostPoolOptions): void {
-  for (const { operationType, url } of routes) {
-    const whyNot = credentials?.whyNotTo(new URL(url));
-    if (whyNot !== undefined) {
-      throw new Error(`the route of operation type ${operationType}: ${whyNot}`);
-    }
-  }
-}
-
 function tellTrouble(log: Logger, reason: string | undefined): void {
   if (reason === undefined) {
     log.info("the store can be used again");
@@ -261,12 +254,12 @@ function serverUrl({ isSecure, port }: Pick<Listener, "isSecure" | "port">, host
 }
 
 /** Who runs each type: the orchestrator that serves it, unless the environment routes it to a host. */
-function executorsByType(
+async function executorsByType(
   config: Config,
   orchestrators: readonly ServiceOrchestrator[],
-  hosts: HostPool,
+  hostCalls: HostCalls,
   log: Logger,
-): Map<string, OperationExecutor> {
+): Promise<Map<string, OperationExecutor>> {
   const executors = new Map<string, OperationExecutor>();
   for (const orchestrator of orchestrators) {
     for (const [type, executor] of orchestrator.executors({ ...config, log })) {
@@ -277,7 +270,8 @@ function executorsByType(
     }
   }
   for (const { operationType, url } of config.routes) {
-    executors.set(operationType, hosts.executor(url));
+    const { pool } = await hostCalls.open();
+    executors.set(operationType, pool.executor(url));
   }
   return executors;
 }

@@ -1,8 +1,7 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
 import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
-import { createClientCredentials } from "../client/client-credentials.ts";
-import { createGrpcJsTransport, type GrpcTransport } from "../client/grpc-transport.ts";
+import type { GrpcTransport } from "../client/grpc-transport.ts";
 import { PollingClient } from "../client/polling-client.ts";
 import { isUnreachable } from "../client/retry.ts";
 import { resolveConfig } from "../config.ts";
@@ -43,6 +42,9 @@ export async function withSession<T>(options: GlobalOptions, run: (session: Sess
     flags: { server: options.server },
     ...(options.config !== undefined && { file: options.config }),
   });
+  // Loaded where a server is called: `serve` starts without them.
+  const { createClientCredentials } = await import("../client/client-credentials.ts");
+  const { createGrpcJsTransport } = await import("../client/grpc-transport.ts");
   const transport = createGrpcJsTransport({
     baseUrl: config.server,
     maxReceiveBytes: 16 * 1024 * 1024,

@@ -55,7 +55,7 @@ export interface OperationsServiceParts {
   /** Who runs operations of a type. */
   readonly executors: ReadonlyMap<string, OperationExecutor>;
   /** Who speaks with the host at a URL; for operations that were given to it before a restart. */
-  readonly executorForHost: (url: string) => OperationExecutor;
+  readonly executorForHost: (url: string) => OperationExecutor | Promise<OperationExecutor>;
   readonly log: Logger;
   readonly options: OperationsOptions;
   /** Counts what the registry does. Default: nothing is counted. */

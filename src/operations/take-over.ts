@@ -20,7 +20,7 @@ export interface TakeOverContext {
   readonly control: RunControl;
   readonly cutOffs: CutOffs;
   readonly executors: ReadonlyMap<string, OperationExecutor>;
-  readonly executorForHost: (url: string) => OperationExecutor;
+  readonly executorForHost: (url: string) => OperationExecutor | Promise<OperationExecutor>;
   readonly now: () => number;
 }
 
@@ -67,16 +67,16 @@ export async function recover(context: TakeOverContext, stored: StoredOperation)
   const { store, standing, registry, executors, executorForHost, control, now } = context;
   const { operationId, operationType, host } = stored.info;
   if (hasEnded(stored.info)) {
-    recoverCutOff(context, stored);
+    await recoverCutOff(context, stored);
     return;
   }
+  const executor = host ? await executorForHost(host) : executors.get(operationType);
   const log = await control.untilStored(operationId, "the log", () => store.metricsLog(operationId));
   // Somebody else may have set it going, or this server may have been taken for dead itself.
   if (stored.owner !== standing.instanceId || registry.isLookedAfter(operationId)) {
     return;
   }
   const { operation, delivery } = registry.track(stored, log);
-  const executor = host ? executorForHost(host) : executors.get(operationType);
   operation.executor = executor;
   if (!stored.dispatched && executor) {
     executor.dispatch(stored, control, { origin: operation.origin, again: true });
@@ -97,9 +97,10 @@ export async function recover(context: TakeOverContext, stored: StoredOperation)
 }
 
 /** Work in a process that is gone needs no cutting off. */
-function recoverCutOff({ cutOffs, executorForHost }: TakeOverContext, stored: StoredOperation): void {
+async function recoverCutOff({ cutOffs, executorForHost }: TakeOverContext, stored: StoredOperation): Promise<void> {
   const { host } = stored.info;
-  const recovery = host === "" ? undefined : executorForHost(host).recover(stored);
+  const executor = host === "" ? undefined : await executorForHost(host);
+  const recovery = executor?.recover(stored);
   cutOffs.begin(stored, recovery?.outcome === "attached" ? recovery.source : undefined);
 }
 

@@ -33,7 +33,8 @@ export function startCli(args: readonly string[], env: Record<string, string> = 
     Object.entries(process.env).filter(([name]) => !/^(LONGHAUL_|USE_.*_HOST_SERVICE$)/.test(name)),
   );
   const child = spawn(process.execPath, ["--conditions=source", main, ...args], {
-    env: { ...inherited, ...env },
+    // Nothing is left in the home directory of who runs the tests.
+    env: { ...inherited, NODE_DISABLE_COMPILE_CACHE: "1", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const closed = once(child, "close");

@@ -147,3 +147,18 @@ test("a gateway killed and started again attaches to what its hosts run, and mis
     Array.from({ length: 8 - Number(cursor) }, (_, index) => cursor + BigInt(index + 1)),
   );
 }, 60_000);
+
+test("a gateway started again without its routes still attaches to what its hosts run", async () => {
+  const host = await startServerProcess(await temporaryDirectory());
+  const dataDir = await temporaryDirectory();
+  const first = await startServerProcess(dataDir, { routes: { training: host.url } });
+  const operationId = await createOf(first.client, "training", { hold: true });
+  await operationWhen(first.client, operationId, hasDone(2n));
+  first.kill("SIGKILL");
+  await first.exited;
+  const { client } = await startTestServer({ dataDir });
+  const { operation } = await client.getOperation({ operationId });
+  expect(operation).toMatchObject({ status: RUNNING, attempt: 1, host: host.url, freshness: { stale: false } });
+  await client.cancelOperation({ operationId, reason: "enough" });
+  await operationIn(client, operationId, CANCELLED);
+}, 60_000);
