@@ -46,9 +46,6 @@ const meanings: ReadonlyMap<string, string> = new Map([
 /**
  * Holds a message against the rules in its proto. Throws a CallError INVALID_FIELD that names what is violated: all of
  * it, as far as there is room. `parent` is the path of the message itself; empty for a request.
- *
- * The rules of a message are compiled when the first one is held against them: all of them take longer than a server
- * needs to open its port. A rule that cannot be compiled is an Error, and none of its messages gets through.
  */
 export function checkRules<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>, parent = ""): void {
   const first = firstViolation.validate(schema, message);
@@ -63,6 +60,17 @@ export function checkRules<Desc extends DescMessage>(schema: Desc, message: Mess
   const [{ field, description } = { field: parent, description: "is not valid" }] = described;
   const more = described.length > 1 ? `; and ${described.length - 1} more` : "";
   throw new CallError("INVALID_FIELD", `${field}: ${description}${more}`, { violations: withinRoom(described) });
+}
+
+/**
+ * Compiles the rules of a message, so that no call has to; only a request that violates some has them compiled again, to
+ * find all. Throws an Error when they cannot be.
+ */
+export function prepareRules<Desc extends DescMessage>(schema: Desc, example: MessageShape<Desc>): void {
+  const { kind, error } = firstViolation.validate(schema, example);
+  if (kind === "error") {
+    throw error;
+  }
 }
 
 /** The pattern a field's text, or the text of its elements or keys, has to match. Throws an Error when there is none. */
