@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { rolldown } from "rolldown";
 
 /**
  * Makes the package's code, in the folder that is named and emptied first: few files instead of the thousand modules of
  * `src/` and of what it imports, because to find and load each of them is most of what a start costs.
  *
- * - src/index.js, src/cli/main.js and src/chunks/worker-entry.js are what is started or imported from outside. They share
- *   all else, so that an orchestrator which imports the package is one of the server that serves it.
+ * - src/index.js, src/cli/main.js and src/chunks/*-entry.js are what is started or imported from outside. They share all
+ *   else, so that an orchestrator which imports the package is one of the server that serves it.
  * - THIRD-PARTY-LICENSES.txt has the licences of the packages whose code is in there.
  */
 const [folder] = process.argv.slice(2);
@@ -15,13 +15,16 @@ if (folder === undefined) {
   throw new Error("usage: bundle.ts FOLDER");
 }
 rmSync(folder, { recursive: true, force: true });
+// The first modules of threads, beside the chunks that start them: who starts one looks for it in its own folder.
+const threads = readdirSync("src", { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith("-entry.ts"))
+  .map((path) => join("src", path));
 const bundle = await rolldown({
   platform: "node",
   input: {
     index: "src/index.ts",
     "cli/main": "src/cli/main.ts",
-    // Beside the chunk that starts it: worker-run.ts looks for it in its own folder.
-    "chunks/worker-entry": "src/orchestrator/worker-entry.ts",
+    ...Object.fromEntries(threads.map((path) => [`chunks/${basename(path, ".ts")}`, path])),
   },
 });
 const { output } = await bundle.write({
