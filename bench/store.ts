@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -9,69 +7,102 @@ import type { OperationStore, StoredOperation } from "../src/operations/operatio
 import { encodeMetric } from "../src/progress/metric-codec.ts";
 import type { MetricRecord } from "../src/progress/metric-record.ts";
 import { openSqliteStore } from "../src/store/sqlite-store.ts";
+import { temporaryDirectory } from "./harness/leftovers.ts";
+import type { BenchOptions, Row } from "./harness/row.ts";
+import { ratios, spread } from "./harness/statistics.ts";
 
 const owner = "server-1";
+const callers = 64;
+const recordsPerBatch = 1_000;
 
 /**
- * How many operations per second the SQLite store makes durable one after the other and many at once, how many it
- * finds, and how many metric records it appends in batches of 1,000. On the disk of the temporary directory.
+ * How many operations per second the SQLite store makes durable one after the other and 64 at once, how many it finds,
+ * and how many metric records it appends. In this process, on the disk of the temporary directory.
  */
-export function benchStore(): Promise<{ name: string; perSecond: number }[]> {
-  return withStore(async (store) => {
-    const single = Array.from({ length: 2_000 }, (_, index) => newOperation(`op_training_20250120_093000_s${index}`));
-    const many = Array.from({ length: 10_000 }, (_, index) => newOperation(`op_training_20250120_093000_m${index}`));
-    const batches = Array.from({ length: 200 }, (_, index) => newRecords(index * 1_000 + 1, 1_000));
-    const summary = new Uint8Array(64);
-    return [
-      await rate("durable creates, one after the other", single.length, async () => {
-        for (const operation of single) {
-          await store.create(operation);
-        }
-      }),
-      await rate("durable creates, 64 at once", many.length, async () => {
-        for (let from = 0; from < many.length; from += 64) {
-          await Promise.all(many.slice(from, from + 64).map((operation) => store.create(operation)));
-        }
-      }),
-      await rate("gets", 5 * many.length, async () => {
-        for (let round = 0; round < 5; round++) {
+export async function benchStore({ quick }: BenchOptions): Promise<readonly Row[]> {
+  const rounds = quick ? 3 : 9;
+  const store = await openSqliteStore(join(temporaryDirectory(), "longhaul.db"));
+  try {
+    const samples = { single: [] as number[], many: [] as number[], gets: [] as number[], appends: [] as number[] };
+    for (let round = 0; round < rounds; round++) {
+      const single = newOperations(`r${round}s`, quick ? 200 : 1_000);
+      const many = newOperations(`r${round}m`, callers * (quick ? 10 : 100));
+      samples.single.push(await rate(single.length, () => eachAfterTheOther(store, single)));
+      samples.many.push(await rate(many.length, () => manyAtOnce(store, many)));
+      samples.gets.push(
+        await rate(many.length, async () => {
           for (const { info } of many) {
             await store.get(info.operationId);
           }
-        }
-      }),
-      await rate("metric records appended, 1,000 at once", batches.length * 1_000, async () => {
-        for (const batch of batches) {
-          const operationId = "op_training_20250120_093000_s0";
-          await store.appendMetrics({ operationId, owner, records: batch, summary });
-        }
-      }),
-    ];
-  });
-}
-
-async function withStore<T>(body: (store: OperationStore) => Promise<T>): Promise<T> {
-  const directory = mkdtempSync(join(tmpdir(), "longhaul-bench-"));
-  try {
-    const store = await openSqliteStore(join(directory, "longhaul.db"));
-    try {
-      return await body(store);
-    } finally {
-      await store.close();
+        }),
+      );
+      samples.appends.push(await appendRate(store, round, quick ? 10 : 50));
     }
+    const creates = "Durable creates in the SQLite store, in the process";
+    const one = "one after the other";
+    return [
+      { question: creates, subject: one, unit: "per s", value: spread(samples.single) },
+      {
+        question: creates,
+        subject: `${callers} at once`,
+        unit: "per s",
+        value: spread(samples.many),
+        ratios: [{ to: one, of: spread(ratios(samples.many, samples.single)) }],
+      },
+      {
+        question: "Gets from the SQLite store, in the process",
+        subject: "Gets",
+        unit: "per s",
+        value: spread(samples.gets),
+      },
+      {
+        question: "Metric records appended to the SQLite store, in the process",
+        subject: `${recordsPerBatch.toLocaleString("en")} at once`,
+        unit: "per s",
+        value: spread(samples.appends),
+      },
+    ];
   } finally {
-    rmSync(directory, { recursive: true });
+    await store.close();
   }
 }
 
-async function rate(
-  name: string,
-  count: number,
-  body: () => Promise<void>,
-): Promise<{ name: string; perSecond: number }> {
-  const start = performance.now();
+async function eachAfterTheOther(store: OperationStore, operations: readonly StoredOperation[]): Promise<void> {
+  for (const operation of operations) {
+    await store.create(operation);
+  }
+}
+
+async function manyAtOnce(store: OperationStore, operations: readonly StoredOperation[]): Promise<void> {
+  for (let from = 0; from < operations.length; from += callers) {
+    await Promise.all(operations.slice(from, from + callers).map((operation) => store.create(operation)));
+  }
+}
+
+/** The records of a round belong to its first operation. */
+async function appendRate(store: OperationStore, round: number, batches: number): Promise<number> {
+  const operationId = operationIdOf(`r${round}s`, 0);
+  const summary = new Uint8Array(64);
+  const all = Array.from({ length: batches }, (_, index) => newRecords(index * recordsPerBatch + 1));
+  return rate(batches * recordsPerBatch, async () => {
+    for (const records of all) {
+      await store.appendMetrics({ operationId, owner, records, summary });
+    }
+  });
+}
+
+async function rate(count: number, body: () => Promise<void>): Promise<number> {
+  const startedMs = performance.now();
   await body();
-  return { name, perSecond: (count / (performance.now() - start)) * 1_000 };
+  return (count / (performance.now() - startedMs)) * 1_000;
+}
+
+function operationIdOf(prefix: string, index: number): string {
+  return `op_training_20250120_093000_${prefix}${index}`;
+}
+
+function newOperations(prefix: string, count: number): StoredOperation[] {
+  return Array.from({ length: count }, (_, index) => newOperation(operationIdOf(prefix, index)));
 }
 
 function newOperation(operationId: string): StoredOperation {
@@ -96,8 +127,8 @@ function newOperation(operationId: string): StoredOperation {
   };
 }
 
-function newRecords(from: number, count: number): MetricRecord[] {
-  return Array.from({ length: count }, (_, index) => ({
+function newRecords(from: number): MetricRecord[] {
+  return Array.from({ length: recordsPerBatch }, (_, index) => ({
     sequence: from + index,
     attempt: 1,
     recordedAtMs: Date.UTC(2025, 0, 20, 9, 30) + from + index,
