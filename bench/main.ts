@@ -5,7 +5,7 @@ import { allowedCores } from "./harness/cores.ts";
 import { h2loadVersion } from "./harness/h2load.ts";
 import { undoAll } from "./harness/leftovers.ts";
 import { describeSetup } from "./harness/setup.ts";
-import { parts } from "./parts.ts";
+import { parts, partsNamed } from "./parts.ts";
 import { plots } from "./report/bar-plot.ts";
 import { consoleTable } from "./report/console-table.ts";
 import { barredFigures, verdict } from "./report/figures.ts";
@@ -22,7 +22,7 @@ const { values, positionals } = parseArgs({
     out: { type: "string", default: fileURLToPath(new URL(".", import.meta.url)) },
   },
 });
-const unknown = positionals.find((name) => !parts.has(name));
+const unknown = positionals.find((name) => partsNamed(name).length === 0);
 if (unknown !== undefined) {
   print(`there is no part ${unknown}; usage: bench [--quick] [--out directory] [${[...parts.keys()].join("|")}]…`);
   process.exit(2);
@@ -31,7 +31,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => process.exit(130));
 }
 
-const chosen = positionals.length === 0 ? [...parts.keys()] : [...new Set(positionals)];
+const chosen = positionals.length === 0 ? [...parts.keys()] : [...new Set(positionals.flatMap(partsNamed))];
 const setup = describeSetup(values.quick);
 const results: Record<string, PartResult> = {};
 let failed = false;

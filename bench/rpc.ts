@@ -76,7 +76,7 @@ export async function benchRpc({ quick }: BenchOptions): Promise<readonly Row[]>
     ],
     burst,
   );
-  const steady = { connections: 10, streams: 10, rate: 1_000 };
+  const steady = { connections: 2, streams: 50, rate: 1_000 };
   const atRate = await pairedBursts(
     [
       { ...(await reference(bare, references.bare, "grpc", isFull)), load: steady },

@@ -47,10 +47,11 @@ export async function pairedBursts(
 ): Promise<ReadonlyMap<string, readonly Burst[]>> {
   const calls = new Map<Contender, number>();
   for (const contender of contenders) {
-    const { rate } = contender.load;
+    const { rate, connections, streams } = contender.load;
     const first = await burst(contender, 200);
     const warmUp = await burst(contender, Math.ceil(Math.min(warmUpCalls, first.callsPerSecond * warmUpSeconds)));
-    calls.set(contender, Math.max(20, Math.ceil((rate ?? warmUp.callsPerSecond) * seconds)));
+    const open = rate === undefined ? connections * streams : 0;
+    calls.set(contender, Math.ceil(Math.max(20, open, (rate ?? warmUp.callsPerSecond) * seconds)));
   }
   const bursts = new Map<string, Burst[]>(contenders.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {

@@ -23,10 +23,14 @@ export function parseReport(text: string): LoadReport {
   };
 }
 
-/** Reads the log of single calls: start in microseconds, HTTP status, microseconds to the end of the answer. */
-export function parseLatencies(log: string): number[] {
-  return log
+/** Reads the log of single calls: start in microseconds since the epoch, HTTP status, microseconds to the answer's end. */
+export function parseCallLog(log: string): { readonly latencies: number[]; readonly endedAtMs: number } {
+  const calls = log
     .trimEnd()
     .split("\n")
-    .map((line) => Number(line.split("\t")[2]));
+    .map((line) => line.split("\t").map(Number) as [start: number, status: number, latency: number]);
+  return {
+    latencies: calls.map(([, , latency]) => latency),
+    endedAtMs: calls.reduce((latest, [start, , latency]) => Math.max(latest, start + latency), 0) / 1_000,
+  };
 }

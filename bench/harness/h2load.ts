@@ -3,7 +3,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { cores } from "./cores.ts";
-import { type LoadReport, parseLatencies, parseReport } from "./h2load-report.ts";
+import { type LoadReport, parseCallLog, parseReport } from "./h2load-report.ts";
 import { temporaryDirectory } from "./leftovers.ts";
 import type { Target } from "./target.ts";
 
@@ -15,12 +15,16 @@ export interface Load {
   readonly streams: number;
   /** Calls per second of all connections together. Default: as fast as answers come. */
   readonly rate?: number;
+  /** Bytes by which right answers may differ from the checked one, beside a tenth of its length. Default 8. */
+  readonly differBy?: number;
 }
 
 /** A report with the time of each call. */
 export interface LoadRun extends LoadReport {
   /** In microseconds, in the order of the answers. */
   readonly latencies: readonly number[];
+  /** When the last answer had ended, in milliseconds since the epoch. */
+  readonly endedAtMs: number;
 }
 
 /** h2load's version, "1.52.0"; undefined where it is not installed. */
@@ -33,7 +37,7 @@ export function h2loadVersion(): string | undefined {
  * of the one that was checked: an error in gRPC's trailers counts as success in HTTP.
  */
 export async function runH2load(target: Target, load: Load, answerBytes: number): Promise<LoadRun> {
-  const { calls, connections, streams, rate } = load;
+  const { calls, connections, streams, rate, differBy = 8 } = load;
   const directory = temporaryDirectory();
   try {
     const [body, log] = [join(directory, "body"), join(directory, "log")];
@@ -51,12 +55,12 @@ export async function runH2load(target: Target, load: Load, answerBytes: number)
       throw new Error(`of ${calls} calls of ${target.url} ${report.succeeded} succeeded:\n${stdout}`);
     }
     const meanBytes = report.dataBytes / calls;
-    if (Math.abs(meanBytes - answerBytes) > 8 + answerBytes * 0.1) {
+    if (Math.abs(meanBytes - answerBytes) > differBy + answerBytes * 0.1) {
       throw new Error(
         `answers of ${target.url} have ${meanBytes} bytes, not ${answerBytes} as the one that was checked`,
       );
     }
-    return { ...report, latencies: parseLatencies(readFileSync(log, "utf8")) };
+    return { ...report, ...parseCallLog(readFileSync(log, "utf8")) };
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

@@ -92,20 +92,6 @@ export async function runOperation({ client }: LonghaulProcess, operationType = 
   }
 }
 
-/** The sum of a Prometheus metric's series that have all the labels. */
-export async function metricSum(
-  { metricsUrl }: LonghaulProcess,
-  name: string,
-  labels: Readonly<Record<string, string>>,
-): Promise<number> {
-  const text = await (await fetch(metricsUrl)).text();
-  return text
-    .split("\n")
-    .filter((line) => line.startsWith(`${name}{`))
-    .filter((line) => Object.entries(labels).every(([label, value]) => line.includes(`${label}="${value}"`)))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
-}
-
 function standardFlags(directory: string): Record<string, string> {
   const [tokensFile, accessPolicyFile, callTokenFile] = ["tokens.json", "policy.json", "call-token"].map((name) =>
     join(directory, name),

@@ -78,19 +78,22 @@ export function startProcess(
         }
         return server;
       }),
-    ask: <T>(question: string, argument?: unknown) => {
+    ask: async <T>(question: string, argument?: unknown) => {
       const id = ++questions;
-      return new Promise<T>((resolve, reject) => {
-        const hear = (message: { id?: number; answer?: T }) => {
-          if (message.id === id) {
-            child.off("message", hear);
-            resolve(message.answer as T);
-          }
-        };
-        child.on("message", hear);
-        child.send({ id, question, argument });
-        void ended.then(() => reject(new Error(`the process ended instead of answering ${question}:\n${output()}`)));
-      });
+      const { promise, resolve } = Promise.withResolvers<{ readonly answer: T }>();
+      const hear = (message: { id?: number; answer: T }) => {
+        if (message.id === id) {
+          resolve(message);
+        }
+      };
+      child.on("message", hear);
+      child.send({ id, question, argument });
+      const heard = await Promise.race([promise, ended.then(() => undefined)]);
+      child.off("message", hear);
+      if (heard === undefined) {
+        throw new Error(`the process ended instead of answering ${question}`);
+      }
+      return heard.answer;
     },
     stop: async () => {
       undo();

@@ -14,18 +14,18 @@ import {
 /** How a call is put on HTTP/2. */
 export type Protocol = "grpc" | "connect" | "connect-json";
 
-/** A call that a load generator can repeat byte for byte. */
-export interface Target<O extends DescMessage = DescMessage> {
+/** A call that a load generator can repeat byte for byte, and whose answers are messages of a kind. */
+export interface Target<M = unknown> {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
   /** Reads the body of an answer. */
-  readonly decode: (body: Uint8Array) => MessageShape<O>;
+  readonly decode: (body: Uint8Array) => M;
 }
 
 /** What came back. */
-export interface Answer<O extends DescMessage> {
-  readonly message: MessageShape<O>;
+export interface Answer<M> {
+  readonly message: M;
   readonly body: Uint8Array;
 }
 
@@ -44,7 +44,7 @@ export function methodTarget<I extends DescMessage, O extends DescMessage>(call:
   readonly method: DescMethodUnary<I, O>;
   readonly request: MessageInitShape<I>;
   readonly token?: string;
-}): Target<O> {
+}): Target<MessageShape<O>> {
   const { method, protocol, token } = call;
   const message = create(method.input, call.request);
   const binary = toBinary(method.input, message);
@@ -77,7 +77,7 @@ export function framed(message: Uint8Array): Uint8Array {
 }
 
 /** Makes the call once, on a connection of its own. Throws when the answer is not a good one. */
-export async function callTarget<O extends DescMessage>(target: Target<O>): Promise<Answer<O>> {
+export async function callTarget<M>(target: Target<M>): Promise<Answer<M>> {
   const { origin, pathname } = new URL(target.url);
   const session = connect(origin);
   try {

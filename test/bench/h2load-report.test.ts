@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseLatencies, parseReport } from "../../bench/harness/h2load-report.ts";
+import { parseCallLog, parseReport } from "../../bench/harness/h2load-report.ts";
 
 const report = `starting benchmark...
 progress: 100% done
@@ -22,6 +22,9 @@ test("other text is an error that shows it", () => {
   expect(() => parseReport("Connection refused")).toThrow("Connection refused");
 });
 
-test("the log of single calls gives their latencies in its order", () => {
-  expect(parseLatencies("1795571608018473\t200\t6617\n1795571608018466\t200\t8241\n")).toEqual([6617, 8241]);
+test("the log of single calls gives their latencies in its order, and the end of the last", () => {
+  expect(parseCallLog("1795571608018473\t200\t6617\n1795571608018466\t200\t8241\n")).toEqual({
+    latencies: [6617, 8241],
+    endedAtMs: 1795571608026.707,
+  });
 });

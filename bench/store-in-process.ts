@@ -19,7 +19,7 @@ const recordsPerBatch = 1_000;
  * How many operations per second the SQLite store makes durable one after the other and 64 at once, how many it finds,
  * and how many metric records it appends. In this process, on the disk of the temporary directory.
  */
-export async function benchStore({ quick }: BenchOptions): Promise<readonly Row[]> {
+export async function benchStoreInProcess({ quick }: BenchOptions): Promise<readonly Row[]> {
   const rounds = quick ? 3 : 9;
   const store = await openSqliteStore(join(temporaryDirectory(), "longhaul.db"));
   try {
