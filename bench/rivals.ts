@@ -18,8 +18,6 @@ import {
 const method = OperationsService.method.getOperation;
 const load = { connections: 4, streams: 8 };
 const longhaul = "longhaul";
-const bullmq = "BullMQ and Redis behind connect-node";
-const pgBoss = "pg-boss and PostgreSQL behind connect-node";
 
 /**
  * Polls of one running job for each second of CPU, of all processes that take part in answering: what is offered here,
@@ -27,7 +25,7 @@ const pgBoss = "pg-boss and PostgreSQL behind connect-node";
  */
 export async function benchRivals({ quick }: BenchOptions): Promise<readonly Row[]> {
   const missing: string[] = [];
-  const queues = new Map<string, JobQueue>();
+  const queues: JobQueue[] = [];
   const notInstalled = installQueues();
   try {
     if (notInstalled !== undefined) {
@@ -36,22 +34,22 @@ export async function benchRivals({ quick }: BenchOptions): Promise<readonly Row
       if (redisVersion() === undefined) {
         missing.push("BullMQ is left out: redis-server is not installed (apt-get install redis-server)");
       } else {
-        queues.set(bullmq, await startBullmq());
+        queues.push(await startBullmq());
       }
-      queues.set(pgBoss, await startPgBoss());
+      queues.push(await startPgBoss());
     }
     const temporal = await temporalContender(missing);
     const server = await startLonghaul();
     const operationId = await runOperation(server);
     const contenders = (protocol: Protocol): Contender[] => [
-      poll(longhaul, { url: server.url, jobId: operationId, pids: () => [server.process.pid] }, protocol),
-      ...[...queues].map(([name, queue]) => poll(name, queue, protocol)),
+      poll({ name: longhaul, url: server.url, jobId: operationId, pids: () => [server.process.pid] }, protocol),
+      ...queues.map((queue) => poll(queue, protocol)),
     ];
     const burst = quick ? { rounds: 3, seconds: 0.5 } : { rounds: 9, seconds: 1 };
     const overGrpc = await pairedBursts([...contenders("grpc"), ...temporal], burst);
     const overConnect = await pairedBursts(contenders("connect"), burst);
     const figure = (question: string) => ({ question, unit: "per s", of: ({ cpu }: { cpu: number }) => 1e6 / cpu });
-    const comparisons = [...queues.keys()].map((to) => ({ of: longhaul, to, bar: { atLeast: 3 } }));
+    const comparisons = queues.map(({ name: to }) => ({ of: longhaul, to, bar: { atLeast: 3 } }));
     const rows = [
       ...burstRows(figure("Polls for each second of CPU, over gRPC"), overGrpc, [
         ...comparisons,
@@ -62,13 +60,13 @@ export async function benchRivals({ quick }: BenchOptions): Promise<readonly Row
     const [first, ...others] = rows;
     return first && missing.length > 0 ? [{ ...first, note: missing.join("; ") }, ...others] : rows;
   } finally {
-    for (const queue of queues.values()) {
+    for (const queue of queues) {
       await queue.stop();
     }
   }
 }
 
-function poll(name: string, { url, jobId, pids }: Omit<JobQueue, "stop">, protocol: Protocol): Contender {
+function poll({ name, url, jobId, pids }: Omit<JobQueue, "stop">, protocol: Protocol): Contender {
   const request = { operationId: jobId };
   return {
     name,

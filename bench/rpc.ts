@@ -1,162 +1,95 @@
-import { toBinary } from "@bufbuild/protobuf";
-import { type OperationInfo, OperationStatus } from "../gen/longhaul/v1/operation_pb.ts";
-import { type GetOperationResponse, OperationsService } from "../gen/longhaul/v1/operations_service_pb.ts";
 import { burstRows, cpuOf } from "./harness/burst-rows.ts";
-import { type Contender, pairedBursts } from "./harness/bursts.ts";
-import { type LonghaulProcess, lanes, runOperation, startLonghaul, token } from "./harness/longhaul-process.ts";
-import { type PinnedProcess, startNode } from "./harness/pinned-process.ts";
-import type { BenchOptions, Row } from "./harness/row.ts";
-import { callTarget, framed, methodTarget, type Protocol } from "./harness/target.ts";
+import { type BurstOptions, pairedBursts } from "./harness/bursts.ts";
+import type { Bar, BenchOptions, Row } from "./harness/row.ts";
+import type { Protocol } from "./harness/target.ts";
+import { type Lane, type Poll, polls, referencePolls, startLanes, startReference } from "./rpc-contenders.ts";
 
-const method = OperationsService.method.getOperation;
 const bare = "bare node:http2";
 const grpcJs = "bare grpc-js";
 const connectNode = "bare connect-node";
-const [standard = { name: "longhaul" }] = lanes();
-const load = { connections: 4, streams: 8 };
 
-/** A server under test with an operation that runs in it. */
-interface Lane {
-  readonly name: string;
-  readonly server: LonghaulProcess;
-  readonly operation: OperationInfo;
-}
+/** The servers under test, the standard one first. */
+type Lanes = readonly [Lane, ...Lane[]];
 
 /** What a poll of a running operation costs in CPU, over each protocol, and how long it takes at a steady rate. */
 export async function benchRpc({ quick }: BenchOptions): Promise<readonly Row[]> {
-  const lanesUp: Lane[] = [];
-  for (const { name, flags } of lanes()) {
-    const server = await startLonghaul({ flags });
-    const operationId = await runOperation(server);
-    const operation = await server.client.get(operationId);
-    if (operation) {
-      lanesUp.push({ name, server, operation });
-    }
-  }
-  const [first] = lanesUp;
-  if (!first) {
-    throw new Error("no server under test is up");
-  }
-  const full = await answerOf(first, 0n);
-  const notModified = await answerOf(first, first.operation.revision);
-  const references = {
-    bare: startNode(script("bare-http2"), [hex(framed(full))]),
-    bareNotModified: startNode(script("bare-http2"), [hex(framed(notModified))]),
-    grpcJs: startNode(script("bare-grpc-js"), [hex(full)]),
-    connectNode: startNode(script("bare-connect"), [hex(full)]),
-  };
-  const burst = quick ? { rounds: 3, seconds: 0.4 } : { rounds: 11, seconds: 1 };
-  const isFull = ({ operation }: GetOperationResponse) => operation?.status === OperationStatus.RUNNING;
-  const isNotModified = (answer: GetOperationResponse) => answer.notModified;
-
-  const overGrpc = await pairedBursts(
-    [
-      await reference(bare, references.bare, "grpc", isFull),
-      await reference(grpcJs, references.grpcJs, "grpc", isFull),
-      await reference(connectNode, references.connectNode, "grpc", isFull),
-      ...lanesUp.map((lane) => contender(lane, "grpc", isFull)),
-    ],
-    burst,
-  );
-  const known = await pairedBursts(
-    [
-      await reference(bare, references.bareNotModified, "grpc", isNotModified),
-      ...lanesUp.map((lane) => contender(lane, "grpc", isNotModified, lane.operation.revision)),
-    ],
-    burst,
-  );
-  const overConnect = await pairedBursts(
-    [await reference(connectNode, references.connectNode, "connect", isFull), contender(first, "connect", isFull)],
-    burst,
-  );
-  const overJson = await pairedBursts(
-    [
-      await reference(connectNode, references.connectNode, "connect-json", isFull),
-      contender(first, "connect-json", isFull),
-    ],
-    burst,
-  );
-  const steady = { connections: 2, streams: 50, rate: 1_000 };
-  const atRate = await pairedBursts(
-    [
-      { ...(await reference(bare, references.bare, "grpc", isFull)), load: steady },
-      ...lanesUp.map((lane) => ({ ...contender(lane, "grpc", isFull), load: steady })),
-    ],
-    quick ? { rounds: 2, seconds: 1 } : { rounds: 7, seconds: 4 },
-  );
-  const names = lanesUp.map(({ name }) => name);
-  const limit = (name: string, atMost: number) => name === standard.name && { bar: { atMost } };
+  const lanes = await startLanes();
+  const burst = quick ? { rounds: 3, seconds: 0.4 } : { rounds: 9, seconds: 1 };
   return [
-    ...burstRows({ question: "CPU of a GetOperation over gRPC", unit: "µs", of: cpuOf }, overGrpc, [
-      { of: grpcJs, to: bare },
-      { of: connectNode, to: bare },
-      ...names.map((of) => ({ of, to: bare, ...limit(of, 1.6) })),
-      ...names.map((of) => ({ of, to: grpcJs, ...limit(of, 0.7) })),
-    ]),
-    ...burstRows(
-      { question: "CPU of a GetOperation over gRPC, not modified", unit: "µs", of: cpuOf },
-      known,
-      names.map((of) => ({ of, to: bare })),
-    ),
-    ...burstRows({ question: "CPU of a GetOperation over Connect, binary", unit: "µs", of: cpuOf }, overConnect, [
-      { of: first.name, to: connectNode, bar: { atMost: 1.15 } },
-    ]),
-    ...burstRows({ question: "CPU of a GetOperation over Connect, JSON", unit: "µs", of: cpuOf }, overJson, [
-      { of: first.name, to: connectNode },
-    ]),
-    ...burstRows(
-      { question: "99th percentile of a GetOperation over gRPC at 1,000 calls/s", unit: "µs", of: ({ p99 }) => p99 },
-      atRate,
-      names.map((of) => ({ of, to: bare, ...limit(of, 1.5) })),
-    ),
+    ...(await overGrpc(lanes, burst)),
+    ...(await notModified(lanes, burst)),
+    ...(await overConnect(lanes, "connect", "binary", burst, { atMost: 1.15 })),
+    ...(await overConnect(lanes, "connect-json", "JSON", burst)),
+    ...(await atSteadyRate(lanes, quick ? { rounds: 2, seconds: 1 } : { rounds: 5, seconds: 4 })),
   ];
 }
 
-function script(name: string): URL {
-  return new URL(`./servers/${name}.ts`, import.meta.url);
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
-}
-
-/** What a server under test answers to a poll, encoded: references answer the same. */
-async function answerOf({ server, operation }: Lane, knownRevision: bigint): Promise<Uint8Array> {
-  const request = { operationId: operation.operationId, knownRevision };
-  const { message } = await callTarget(
-    methodTarget({ serverUrl: server.url, protocol: "grpc", method, request, token }),
+async function overGrpc(lanes: Lanes, burst: BurstOptions): Promise<readonly Row[]> {
+  const bursts = await pairedBursts(
+    [
+      await reference(bare, lanes, "grpc", "full"),
+      await reference(grpcJs, lanes, "grpc", "full"),
+      await reference(connectNode, lanes, "grpc", "full"),
+      ...lanes.map((lane) => polls(lane, "grpc", "full")),
+    ],
+    burst,
   );
-  return toBinary(method.output, message);
+  return burstRows({ question: "CPU of a GetOperation over gRPC", unit: "µs", of: cpuOf }, bursts, [
+    { of: grpcJs, to: bare },
+    { of: connectNode, to: bare },
+    ...against(lanes, bare, { atMost: 1.6 }),
+    ...against(lanes, grpcJs, { atMost: 0.7 }),
+  ]);
 }
 
-function contender(
-  { name, server, operation: { operationId } }: Lane,
+async function notModified(lanes: Lanes, burst: BurstOptions): Promise<readonly Row[]> {
+  const bursts = await pairedBursts(
+    [await reference(bare, lanes, "grpc", "notModified"), ...lanes.map((lane) => polls(lane, "grpc", "notModified"))],
+    burst,
+  );
+  const question = "CPU of a GetOperation over gRPC with the known revision";
+  return burstRows({ question, unit: "µs", of: cpuOf }, bursts, against(lanes, bare));
+}
+
+/** The lanes differ in gRPC alone. */
+async function overConnect(
+  [standard]: Lanes,
   protocol: Protocol,
-  isRight: (answer: GetOperationResponse) => boolean,
-  knownRevision = 0n,
-): Contender {
-  const request = { operationId, knownRevision };
-  const target = methodTarget({ serverUrl: server.url, protocol, method, request, token });
-  return { name, pids: () => [server.process.pid], targets: [target], check: demand(name, isRight), load };
+  encoding: string,
+  burst: BurstOptions,
+  bar?: Bar,
+): Promise<readonly Row[]> {
+  const bursts = await pairedBursts(
+    [await reference(connectNode, [standard], protocol, "full"), polls(standard, protocol, "full")],
+    burst,
+  );
+  const question = `CPU of a GetOperation over Connect, ${encoding}`;
+  return burstRows({ question, unit: "µs", of: cpuOf }, bursts, against([standard], connectNode, bar));
 }
 
-async function reference(
-  name: string,
-  server: PinnedProcess,
-  protocol: Protocol,
-  isRight: (answer: GetOperationResponse) => boolean,
-): Promise<Contender> {
-  const { url } = await server.announced();
-  const request = { operationId: "op_training_20250120_093000_reference" };
-  const target = methodTarget({ serverUrl: url, protocol, method, request, token });
-  return { name, pids: () => [server.pid], targets: [target], check: demand(name, isRight), load };
+async function atSteadyRate(lanes: Lanes, burst: BurstOptions): Promise<readonly Row[]> {
+  const load = { connections: 2, streams: 50, rate: 1_000 };
+  const contenders = [
+    await reference(bare, lanes, "grpc", "full"),
+    ...lanes.map((lane) => polls(lane, "grpc", "full")),
+  ];
+  const bursts = await pairedBursts(
+    contenders.map((contender) => ({ ...contender, load })),
+    burst,
+  );
+  const question = "99th percentile of a GetOperation over gRPC at 1,000 calls/s";
+  const comparisons = against(lanes, bare, { atMost: 1.5 });
+  return burstRows({ question, unit: "µs", of: ({ p99 }) => p99 }, bursts, comparisons);
 }
 
-/** Throws when an answer is not what was asked for. */
-function demand(name: string, isRight: (answer: GetOperationResponse) => boolean): (message: unknown) => void {
-  return (message) => {
-    if (!isRight(message as GetOperationResponse)) {
-      throw new Error(`${name} answers something else than was asked for`);
-    }
-  };
+const scripts = { [bare]: "bare-http2", [grpcJs]: "bare-grpc-js", [connectNode]: "bare-connect" } as const;
+
+async function reference(name: keyof typeof scripts, [standard]: Lanes, protocol: Protocol, poll: Poll) {
+  const server = await startReference(scripts[name], standard, poll, name === bare);
+  return referencePolls(name, server, standard, protocol, poll);
+}
+
+/** Compares every lane; the bar is the standard one's. */
+function against(lanes: Lanes, to: string, bar?: Bar) {
+  return lanes.map(({ name }, index) => ({ of: name, to, ...(index === 0 && bar && { bar }) }));
 }

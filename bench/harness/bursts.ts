@@ -32,9 +32,9 @@ export interface BurstOptions {
   readonly seconds: number;
 }
 
-/** Calls before the first measured one: the runtimes have compiled what they will compile. */
-const warmUpCalls = 6_000;
-const warmUpSeconds = 1;
+/** Calls that show about how fast a contender is, and how long it then warms up: until what is hot is compiled. */
+const firstCalls = 200;
+const warmUpSeconds = [0.5, 1];
 
 /**
  * Bursts of calls at each contender in turn, in another order each round, so that a machine that slows down meanwhile
@@ -48,10 +48,12 @@ export async function pairedBursts(
   const calls = new Map<Contender, number>();
   for (const contender of contenders) {
     const { rate, connections, streams } = contender.load;
-    const first = await burst(contender, 200);
-    const warmUp = await burst(contender, Math.ceil(Math.min(warmUpCalls, first.callsPerSecond * warmUpSeconds)));
+    let { callsPerSecond } = await burst(contender, firstCalls);
+    for (const each of warmUpSeconds) {
+      ({ callsPerSecond } = await burst(contender, Math.ceil(callsPerSecond * each)));
+    }
     const open = rate === undefined ? connections * streams : 0;
-    calls.set(contender, Math.ceil(Math.max(20, open, (rate ?? warmUp.callsPerSecond) * seconds)));
+    calls.set(contender, Math.ceil(Math.max(20, open, (rate ?? callsPerSecond) * seconds)));
   }
   const bursts = new Map<string, Burst[]>(contenders.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {

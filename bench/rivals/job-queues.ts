@@ -6,10 +6,12 @@ import { startPostgres } from "../../test/support/postgres-server.ts";
 import { cores } from "../harness/cores.ts";
 import { type PinnedProcess, startNode } from "../harness/pinned-process.ts";
 import { processTree } from "../harness/process-cpu.ts";
-import { startRedis } from "./redis-server.ts";
+import { redisVersion, startRedis } from "./redis-server.ts";
 
 /** A job queue behind connect-node, with a job that is active. */
 export interface JobQueue {
+  /** What answers, with versions. */
+  readonly name: string;
   readonly url: string;
   readonly jobId: string;
   /** All that takes part in answering: the server and its database. */
@@ -18,12 +20,13 @@ export interface JobQueue {
 }
 
 const directory = fileURLToPath(new URL(".", import.meta.url));
+const { dependencies: versions } = JSON.parse(readFileSync(join(directory, "package.json"), "utf8")) as {
+  readonly dependencies: Readonly<Record<string, string>>;
+};
 
 /** Installs BullMQ and pg-boss where they are not yet. Answers why that cannot be done. */
 export function installQueues(): string | undefined {
-  const manifest = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
-  const names = Object.keys((manifest as { dependencies: Record<string, string> }).dependencies);
-  if (names.every((name) => existsSync(join(directory, "node_modules", name)))) {
+  if (Object.keys(versions).every((name) => existsSync(join(directory, "node_modules", name)))) {
     return undefined;
   }
   const { status, stderr } = spawnSync("npm", ["ci", "--no-audit", "--no-fund"], { cwd: directory, encoding: "utf8" });
@@ -38,7 +41,8 @@ export async function startBullmq(): Promise<JobQueue> {
     await server.stop();
     await redis.process.stop();
   };
-  return { ...(await job(server)), pids: () => [server.pid, redis.process.pid], stop };
+  const name = `BullMQ ${versions["bullmq"]} and Redis ${redisVersion()} behind connect-node`;
+  return { name, ...(await job(server)), pids: () => [server.pid, redis.process.pid], stop };
 }
 
 /** pg-boss over a PostgreSQL on the server's core. */
@@ -55,7 +59,8 @@ export async function startPgBoss(): Promise<JobQueue> {
       await server.stop();
       await postgres.stop();
     };
-    return { ...(await job(server)), pids: () => [server.pid, ...processTree(postmaster)], stop };
+    const name = `pg-boss ${versions["pg-boss"]} and PostgreSQL ${postgres.version} behind connect-node`;
+    return { name, ...(await job(server)), pids: () => [server.pid, ...processTree(postmaster)], stop };
   } catch (error) {
     await postgres.stop();
     throw error;
