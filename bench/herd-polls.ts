@@ -31,19 +31,21 @@ export async function benchHerdPolls({ quick }: BenchOptions): Promise<readonly 
   ];
   const atRate = await pairedBursts(
     contenders.map((each) => ({ ...each, load: { ...clients, rate: 1_000 } })),
-    quick ? { rounds: 2, seconds: 1 } : { rounds: 7, seconds: 4 },
+    quick ? { rounds: 2, seconds: 1 } : { rounds: 5, seconds: 4 },
   );
   const atOnce = await pairedBursts(
     contenders.map((each) => ({ ...each, load: clients })),
     { rounds: quick ? 2 : 5, seconds: 1 },
   );
+  const perSecond = spread((atOnce.get(remote) ?? []).map(({ callsPerSecond }) => callsPerSecond)).median;
+  const calls = Math.max(10_000, Math.ceil(perSecond * (quick ? 2 : 5)));
   const upstream: number[] = [];
-  for (let round = 0; round < (quick ? 2 : 5); round++) {
+  for (let round = 0; round < (quick ? 2 : 3); round++) {
     const { body, message } = await callTarget(remoteGet);
     demandRunning(message);
     const askedBefore = await callsAnswered(host, method);
     const startedMs = performance.now();
-    await runH2load(remoteGet, { ...clients, calls: quick ? 10_000 : 20_000 }, body.length);
+    await runH2load(remoteGet, { ...clients, calls }, body.length);
     const periods = Math.floor((performance.now() - startedMs) / ttlMs) + 1;
     const asked = (await callsAnswered(host, method)) - askedBefore;
     upstream.push(asked / periods);

@@ -4,12 +4,13 @@ import { parseArgs } from "node:util";
 import { allowedCores } from "./harness/cores.ts";
 import { h2loadVersion } from "./harness/h2load.ts";
 import { undoAll } from "./harness/leftovers.ts";
+import { isMet } from "./harness/row.ts";
 import { describeSetup } from "./harness/setup.ts";
 import { parts, partsNamed } from "./parts.ts";
 import { plots } from "./report/bar-plot.ts";
 import { consoleTable } from "./report/console-table.ts";
-import { barredFigures, verdict } from "./report/figures.ts";
-import { type PartResult, writeResults } from "./report/results-file.ts";
+import { type BarredFigure, barredFigures } from "./report/figures.ts";
+import { type Results, writeResults } from "./report/results-file.ts";
 import { resultsPage } from "./report/results-page.ts";
 
 // Runs the parts that are named, or all, and prints what they show. A part's results replace those of its last run in
@@ -33,7 +34,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 const chosen = positionals.length === 0 ? [...parts.keys()] : [...new Set(positionals.flatMap(partsNamed))];
 const setup = describeSetup(values.quick);
-const results: Record<string, PartResult> = {};
+const barred: BarredFigure[] = [];
 let failed = false;
 print(`${setup.machine}; Node.js ${process.version}\n`);
 for (const name of chosen) {
@@ -46,7 +47,8 @@ for (const name of chosen) {
   const startedMs = performance.now();
   try {
     const rows = (await part?.run({ quick: values.quick })) ?? [];
-    results[name] = { setup, rows };
+    barred.push(...barredFigures(rows));
+    save({ [name]: { setup, rows } });
     print(`${name}, ${((performance.now() - startedMs) / 1_000).toFixed(0)} s\n\n${consoleTable(rows)}`);
   } catch (error) {
     failed = true;
@@ -55,7 +57,8 @@ for (const name of chosen) {
     undoAll();
   }
 }
-save();
+const met = barred.filter(({ of, bar }) => isMet(of, bar));
+print(`${met.length} of ${barred.length} bars met; the results are in RESULTS.md`);
 process.exit(failed ? 1 : 0);
 
 function whatIsMissing(): string | undefined {
@@ -65,8 +68,9 @@ function whatIsMissing(): string | undefined {
   return allowedCores.length < 2 ? "it needs two cores" : undefined;
 }
 
-function save(): void {
-  const all = writeResults(`${values.out}/results.json`, results, [...parts.keys()]);
+/** After each part, so that an end before the last one loses nothing. */
+function save(fresh: Results): void {
+  const all = writeResults(`${values.out}/results.json`, fresh, [...parts.keys()]);
   writeFileSync(`${values.out}/RESULTS.md`, resultsPage(all));
   rmSync(`${values.out}/plots`, { recursive: true, force: true });
   mkdirSync(`${values.out}/plots`);
@@ -74,9 +78,6 @@ function save(): void {
   for (const [name, svg] of plots(rows)) {
     writeFileSync(`${values.out}/plots/${name}`, svg);
   }
-  const bars = barredFigures(Object.values(results).flatMap((result) => result.rows));
-  const met = bars.filter(({ of, bar }) => verdict(of, bar) === "met");
-  print(`${met.length} of ${bars.length} bars met; the results are in RESULTS.md`);
 }
 
 function print(text: string): void {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { cores } from "./cores.ts";
 import { temporaryDirectory, undoAtEnd } from "./leftovers.ts";
@@ -61,6 +61,7 @@ export function startProcess(
     stdio: ["ignore", log, log, ...(hasControl ? (["ipc"] as const) : [])],
     env: { PATH, HOME, ...env },
   });
+  closeSync(log);
   const output = () => readFileSync(logFile, "utf8");
   const undo = undoAtEnd(() => child.kill("SIGKILL"));
   const ended = once(child, "exit").then(undo, undo);
