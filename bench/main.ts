@@ -70,10 +70,10 @@ function whatIsMissing(): string | undefined {
 
 /** After each part, so that an end before the last one loses nothing. */
 function save(fresh: Results): void {
+  rmSync(`${values.out}/plots`, { recursive: true, force: true });
+  mkdirSync(`${values.out}/plots`, { recursive: true });
   const all = writeResults(`${values.out}/results.json`, fresh, [...parts.keys()]);
   writeFileSync(`${values.out}/RESULTS.md`, resultsPage(all));
-  rmSync(`${values.out}/plots`, { recursive: true, force: true });
-  mkdirSync(`${values.out}/plots`);
   const rows = Object.values(all).flatMap((result) => result.rows);
   for (const [name, svg] of plots(rows)) {
     writeFileSync(`${values.out}/plots/${name}`, svg);

@@ -21,7 +21,8 @@ const longhaul = "longhaul";
 
 /**
  * Polls of one running job for each second of CPU, of all processes that take part in answering: what is offered here,
- * and what a user would build on a job queue. Over the same protocols, with the same answer; Temporal answers its own.
+ * with every interceptor, and what a user would build on a job queue, with none. Over the same protocols, with the same
+ * answer; Temporal answers its own.
  */
 export async function benchRivals({ quick }: BenchOptions): Promise<readonly Row[]> {
   const missing: string[] = [];

@@ -68,7 +68,7 @@ async function overConnect(
 }
 
 async function atSteadyRate(lanes: Lanes, burst: BurstOptions): Promise<readonly Row[]> {
-  const load = { connections: 2, streams: 50, rate: 1_000 };
+  const load = { connections: 10, streams: 10, rate: 1_000 };
   const contenders = [
     await reference(bare, lanes, "grpc", "full"),
     ...lanes.map((lane) => polls(lane, "grpc", "full")),

@@ -13,10 +13,10 @@ export function consoleTable(rows: readonly Row[]): string {
 function rowLines({ subject, value, unit, bar, ratios = [], note }: Row): string[] {
   const outcome = bar ? `  ${barText(bar)} ${verdict(value, bar)}` : "";
   return [
-    `  ${subject.padEnd(44)} ${figure(value.median).padStart(10)} ${unit.padEnd(6)} ${range(value)}${outcome}`,
+    `  ${subject.padEnd(60)} ${figure(value.median).padStart(10)} ${unit.padEnd(6)} ${range(value)}${outcome}`,
     ...ratios.map(({ to, of, bar }) => {
       const outcome = bar ? `  ${barText(bar)} ${verdict(of, bar)}` : "";
-      return `    ${`against ${to}`.padEnd(42)} ${figure(of.median).padStart(10)} ${"".padEnd(6)} ${range(of)}${outcome}`;
+      return `    ${`against ${to}`.padEnd(58)} ${figure(of.median).padStart(10)} ${"".padEnd(6)} ${range(of)}${outcome}`;
     }),
     ...(note === undefined ? [] : [`    ${note}`]),
   ];
