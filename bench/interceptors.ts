@@ -70,7 +70,7 @@ function standardInterceptors(): readonly Interceptor[] {
   writeFileSync(access.tokensFile, JSON.stringify({ tokens: [{ name: "bench", token }] }));
   writeFileSync(access.accessPolicyFile, JSON.stringify({ bindings: [{ role: "admin", tokens: ["bench"] }] }));
   const options = resolveConfig({ env: {}, flags: { ...access, rateLimitPerSecond: "1000000" } });
-  const log = createServerLog(options.logLevel, pino.destination(join(directory, "log")));
+  const log = createServerLog(options.logLevel, pino.destination({ dest: join(directory, "log"), sync: true }));
   const metrics = createServerMetrics({
     operationTypes: [],
     hosts: [],
