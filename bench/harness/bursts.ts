@@ -30,6 +30,8 @@ export interface BurstOptions {
   readonly rounds: number;
   /** About how long each burst takes. */
   readonly seconds: number;
+  /** Called between warming up and the first measured burst. */
+  readonly whenWarm?: () => Promise<unknown>;
 }
 
 /** Calls that show about how fast a contender is, and how long it then warms up: until what is hot is compiled. */
@@ -43,7 +45,7 @@ const warmUpSeconds = [0.5, 1];
  */
 export async function pairedBursts(
   contenders: readonly Contender[],
-  { rounds, seconds }: BurstOptions,
+  { rounds, seconds, whenWarm }: BurstOptions,
 ): Promise<ReadonlyMap<string, readonly Burst[]>> {
   const calls = new Map<Contender, number>();
   for (const contender of contenders) {
@@ -55,6 +57,7 @@ export async function pairedBursts(
     const open = rate === undefined ? connections * streams : 0;
     calls.set(contender, Math.ceil(Math.max(20, open, (rate ?? callsPerSecond) * seconds)));
   }
+  await whenWarm?.();
   const bursts = new Map<string, Burst[]>(contenders.map(({ name }) => [name, []]));
   for (let round = 0; round < rounds; round++) {
     for (const contender of shuffled(contenders)) {

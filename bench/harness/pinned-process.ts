@@ -13,7 +13,7 @@ export interface PinnedProcess {
   /** Whether it has ended. */
   hasEnded(): boolean;
   /** Asks what servers/control.ts answers. */
-  ask<T>(question: string, argument?: unknown): Promise<T>;
+  ask<T>(question: string): Promise<T>;
   /** Resolves with what the process announces. Throws when it ends before, or says nothing for 30 s. */
   announced(): Promise<Announcement>;
   /** Ends it by SIGKILL; resolves when it has ended. Safe to repeat. */
@@ -79,7 +79,7 @@ export function startProcess(
         }
         return server;
       }),
-    ask: async <T>(question: string, argument?: unknown) => {
+    ask: async <T>(question: string) => {
       const id = ++questions;
       const { promise, resolve } = Promise.withResolvers<{ readonly answer: T }>();
       const hear = (message: { id?: number; answer: T }) => {
@@ -88,7 +88,7 @@ export function startProcess(
         }
       };
       child.on("message", hear);
-      child.send({ id, question, argument });
+      child.send({ id, question });
       const heard = await Promise.race([promise, ended.then(() => undefined)]);
       child.off("message", hear);
       if (heard === undefined) {

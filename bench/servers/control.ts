@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 // ends the process with the suite.
 
 /** What a server answers to a question, by the question. */
-type Answers = Record<string, (argument: unknown) => unknown>;
+type Answers = Record<string, () => unknown>;
 
 const delay = monitorEventLoopDelay({ resolution: 1 });
 const answers: Answers = {
@@ -25,7 +25,7 @@ const answers: Answers = {
 };
 
 /** Has a question of the suite answered. */
-export function answerTo(question: string, answer: (argument: unknown) => unknown): void {
+export function answerTo(question: string, answer: () => unknown): void {
   answers[question] = answer;
 }
 
@@ -34,7 +34,7 @@ export function announce(server: { readonly url: string; readonly jobId?: string
   process.send?.({ announced: server });
 }
 
-process.on("message", async ({ id, question, argument }: { id: number; question: string; argument: unknown }) => {
-  process.send?.({ id, answer: await answers[question]?.(argument) });
+process.on("message", ({ id, question }: { id: number; question: string }) => {
+  process.send?.({ id, answer: answers[question]?.() });
 });
 process.once("disconnect", () => process.exit());
