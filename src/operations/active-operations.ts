@@ -6,8 +6,8 @@ import type { OperationCondition } from "./operation-condition.ts";
 import type { OperationRegistry } from "./operation-registry.ts";
 import { type OperationStore, type PageKey, pageKeyOf } from "./operation-store.ts";
 
-/** Operations answered at the same time. */
-const batch = 1_000;
+/** Operations answered at the same time, so that to read and decode them holds up nothing else for long. */
+const batch = 250;
 
 /** The operations that match and have not ended, whoever owns them, newest first and in batches. */
 export async function* activeOperations(

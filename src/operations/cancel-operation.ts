@@ -125,10 +125,11 @@ async function writeRequest(context: CancelContext, operationId: string, reason:
           metricsCursor: BigInt((await store.metricsLog(operationId)).cursor),
         }
       : requested;
-    const { owner } = stored;
+    const { revision: expectedRevision, status: expectedStatus } = stored.info;
     // The owner stays: it still has to end the work.
-    const change = { operation: { ...stored, info }, expectedRevision: stored.info.revision, expectedOwner: owner };
-    if ((await store.replace([{ ...change, byOther: true }])).has(operationId)) {
+    const operation = { ...stored, info };
+    const expected = { expectedRevision, expectedStatus, expectedOwner: stored.owner };
+    if ((await store.replace([{ operation, ...expected, byOther: true }])).has(operationId)) {
       return;
     }
   }

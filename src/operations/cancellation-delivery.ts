@@ -10,7 +10,7 @@ import { pause } from "./pause.ts";
 const firstDelayMs = 250;
 const maximumDelayMs = 5_000;
 
-/** What delivering needs to know beside the operation. */
+/** What delivering needs to know beside the operation; the same for all. */
 export interface CancellationDeliveryOptions {
   /** How long one attempt may take, in milliseconds. */
   readonly attemptTimeoutMs: number;
@@ -18,7 +18,7 @@ export interface CancellationDeliveryOptions {
   /** Aborts when the registry closes. */
   readonly closed: AbortSignal;
   /** Told when a cancellation has arrived: the end is near. */
-  readonly onDelivered: () => void;
+  readonly onDelivered: (operation: LiveOperation) => void;
 }
 
 /**
@@ -70,7 +70,7 @@ export class CancellationDelivery {
     const { outcome } = await this.#ask(source, reason);
     if (outcome === "delivered") {
       await this.#operation.observe((current) => deliveredSnapshot(current, this.#options.now()));
-      this.#options.onDelivered();
+      this.#options.onDelivered(this.#operation);
     }
     // A source that does not know the operation has nothing to cancel; the next pulls settle what that means.
     return outcome !== "unreachable";

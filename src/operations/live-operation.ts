@@ -37,7 +37,9 @@ export interface LiveOperationParts {
   readonly maxMetricRecords?: number;
   readonly now: () => number;
   /** Told when the store was found to hold a request to cancel that is not known here. */
-  readonly onRequest?: (reason: string) => void;
+  readonly onRequest?: (operation: LiveOperation, reason: string) => void;
+  /** Told once when it has ended or moved, before all who asked for changes. */
+  readonly onOver?: (operation: LiveOperation) => void;
 }
 
 /**
@@ -66,35 +68,38 @@ export class LiveOperation implements PulledOperation {
   readonly #store: OperationStore;
   readonly #now: () => number;
   readonly #owner: string;
-  readonly #onRequest: ((reason: string) => void) | undefined;
+  readonly #onRequest: LiveOperationParts["onRequest"];
   readonly #queue = new SerialQueue();
-  readonly #listeners = new Set<() => void>();
+  #onOver: LiveOperationParts["onOver"];
+  /** Unset until somebody listens, which nobody does to most operations. */
+  #listeners: Set<() => void> | undefined;
   #stored: StoredOperation;
   #info: OperationInfo;
   #cursor: number;
-  #summary: OperationMetrics;
+  /** Unset while there are no records. */
+  #summary: OperationMetrics | undefined;
   #hasMoved = false;
   #writing: Promise<unknown> | undefined;
   #isInDoubt = false;
   /** The last write, to recognise it when its answer was lost. */
   #written: OperationInfo | undefined;
 
-  constructor({ store, stored, log, now, onRequest, ...parts }: LiveOperationParts) {
+  constructor({ store, stored, log, now, onRequest, onOver, ...parts }: LiveOperationParts) {
     this.origin = parts.origin ?? { via: [] };
     this.metricsLimit = new MetricsLimit(parts.maxMetricRecords ?? Number.MAX_SAFE_INTEGER, log, stored.info);
     this.#store = store;
     this.#now = now;
     this.#owner = stored.owner;
     this.#onRequest = onRequest;
+    this.#onOver = onOver;
     this.#stored = stored;
     // Records are stored before the snapshot that tells of them.
     const metricsCursor = BigInt(Math.max(log.cursor, Number(this.metricsLimit.upTo(stored.info.metricsCursor))));
     this.#info = metricsCursor === stored.info.metricsCursor ? stored.info : { ...stored.info, metricsCursor };
     this.#cursor = log.cursor;
-    this.#summary =
-      log.summary.length > 0
-        ? fromBinary(OperationMetricsSchema, log.summary)
-        : emptySummary(stored.info.operationType);
+    if (log.summary.length > 0) {
+      this.#summary = fromBinary(OperationMetricsSchema, log.summary);
+    }
   }
 
   get operationId(): string {
@@ -116,7 +121,7 @@ export class LiveOperation implements PulledOperation {
 
   /** The summary of the stored metric records; not to be changed. */
   get summary(): OperationMetrics {
-    return this.#summary;
+    return this.#summary ?? emptySummary(this.#info.operationType);
   }
 
   get dropsRecords(): boolean {
@@ -208,8 +213,9 @@ export class LiveOperation implements PulledOperation {
   }
 
   onChange(listener: () => void): () => void {
+    this.#listeners ??= new Set();
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return () => this.#listeners?.delete(listener);
   }
 
   /** Gives the operation up: this server was taken for dead. */
@@ -237,7 +243,7 @@ export class LiveOperation implements PulledOperation {
   }
 
   async #append(records: readonly MetricRecord[], last: MetricRecord): Promise<boolean> {
-    const summary = foldMetrics(clone(OperationMetricsSchema, this.#summary), records);
+    const summary = foldMetrics(clone(OperationMetricsSchema, this.summary), records);
     const appended = await this.#store.appendMetrics({
       operationId: this.operationId,
       owner: this.#owner,
@@ -266,8 +272,8 @@ export class LiveOperation implements PulledOperation {
   async #replace({ info, dispatched = this.#stored.dispatched, cutOff = false }: Change): Promise<boolean> {
     const owner = hasEnded(info) && !cutOff ? "" : this.#owner;
     const operation: StoredOperation = { ...this.#stored, info, dispatched, owner };
-    const { revision: expectedRevision } = this.#stored.info;
-    const write = this.#store.replace([{ operation, expectedRevision, expectedOwner: this.#owner }]);
+    const { revision: expectedRevision, status: expectedStatus } = this.#stored.info;
+    const write = this.#store.replace([{ operation, expectedRevision, expectedStatus, expectedOwner: this.#owner }]);
     this.#writing = write;
     this.#written = info;
     try {
@@ -303,7 +309,7 @@ export class LiveOperation implements PulledOperation {
     this.#stored = theirs;
     this.#publish(mine && !hasEnded(theirs.info) ? rebased(theirs.info, mine, this.#now()) : theirs.info);
     if (request && !this.isOver) {
-      this.#onRequest?.(request.reason);
+      this.#onRequest?.(this, request.reason);
     }
   }
 
@@ -316,7 +322,12 @@ export class LiveOperation implements PulledOperation {
   }
 
   #tell(): void {
-    for (const listener of [...this.#listeners]) {
+    if (this.isOver) {
+      const onOver = this.#onOver;
+      this.#onOver = undefined;
+      onOver?.(this);
+    }
+    for (const listener of [...(this.#listeners ?? [])]) {
       listener();
     }
   }

@@ -11,16 +11,18 @@ import type { MetricsLog } from "./operation-store.ts";
  *    operation after a restart.
  */
 export class MetricsLimit {
-  /** What an operation says of itself whose records are dropped. */
-  readonly warning: string;
   readonly #last: number;
   #isExceeded: boolean;
 
   /** The limit of an operation as it is stored. */
   constructor(maxMetricRecords: number, { cursor }: MetricsLog, { warnings }: OperationInfo) {
     this.#last = Math.max(maxMetricRecords, cursor);
-    this.warning = `only the first ${this.#last} metric records are kept, further ones are dropped (maxMetricRecords)`;
     this.#isExceeded = cursor === this.#last && warnings.includes(this.warning);
+  }
+
+  /** What an operation says of itself whose records are dropped. */
+  get warning(): string {
+    return `only the first ${this.#last} metric records are kept, further ones are dropped (maxMetricRecords)`;
   }
 
   /** All is kept that will be, and records have been dropped: no more are wanted. */

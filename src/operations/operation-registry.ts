@@ -4,20 +4,20 @@ import type { OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { CancellationCoordinator } from "../cancellation/cancellation-coordinator.ts";
 import { traceContextOf } from "../tracing/trace-context.ts";
 import type { CallOrigin } from "./call-origin.ts";
-import { CancellationDelivery } from "./cancellation-delivery.ts";
+import { CancellationDelivery, type CancellationDeliveryOptions } from "./cancellation-delivery.ts";
 import { ChangeWatch } from "./change-watch.ts";
 import type { CutOffs } from "./cut-offs.ts";
 import { CallError, ifMissing, operationNotFound } from "./errors.ts";
 import { FollowedOperation } from "./followed-operation.ts";
 import type { EndedOperation, KnownOperation, OwnOperation, PeersOperation } from "./known-operation.ts";
-import { LiveOperation } from "./live-operation.ts";
+import { LiveOperation, type LiveOperationParts } from "./live-operation.ts";
 import { hasEnded } from "./operation-snapshot.ts";
 import type { OperationSource } from "./operation-source.ts";
 import type { ListedOperation, MetricsLog, OperationStore, StoredOperation } from "./operation-store.ts";
 import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
-import { PullSettlement } from "./pull-settlement.ts";
-import { RefreshOnRead } from "./refresh-on-read.ts";
+import { PullSettlement, type SettlementOptions } from "./pull-settlement.ts";
+import { RefreshOnRead, type RefreshOptions } from "./refresh-on-read.ts";
 import { RunDurations } from "./run-durations.ts";
 import type { Standing } from "./standing.ts";
 
@@ -64,8 +64,41 @@ export class OperationRegistry {
   readonly #ended = new LRUCache<string, EndedOperation>({ max: endedInMemory });
   readonly #durations = new RunDurations();
 
+  /** What all operations share: each of very many has only what is its own. */
+  readonly #liveParts: Omit<LiveOperationParts, "stored" | "log">;
+  readonly #settlementOptions: SettlementOptions;
+  readonly #refreshOptions: RefreshOptions;
+  readonly #deliveryOptions: CancellationDeliveryOptions;
+
   constructor(parts: RegistryParts) {
     this.#parts = parts;
+    const { store, requested, closed, options } = parts;
+    const { now, pullTimeoutMs, hostLostAfterMs, maxMetricRecords } = options;
+    this.#liveParts = {
+      store,
+      maxMetricRecords,
+      now,
+      onRequest: ({ operationId }, reason) => {
+        const own = this.#own.get(operationId);
+        if (own) {
+          requested(own, reason);
+        }
+      },
+      onOver: (operation) => this.#over(operation),
+    };
+    this.#settlementOptions = {
+      now,
+      hostLostAfterMs,
+      retentionMs: (stored) => this.retentionMs(stored),
+      estimateRemainingMs: (info) => this.#durations.estimateRemainingMs(info, now()),
+    };
+    this.#refreshOptions = { now, pullTimeoutMs, meter: this.#meter };
+    this.#deliveryOptions = {
+      now,
+      attemptTimeoutMs: pullTimeoutMs,
+      closed,
+      onDelivered: ({ operationId }) => void this.#own.get(operationId)?.watch.waitUntil(() => false, followMs, closed),
+    };
   }
 
   /** The operations that this server owns and that have not ended. */
@@ -170,33 +203,17 @@ export class OperationRegistry {
     if (known) {
       return known;
     }
-    const { store, coordinator, options, closed } = this.#parts;
-    const { now, pullTimeoutMs, hostLostAfterMs, cacheTtlMs, maxMetricRecords } = options;
-    const onRequest = (reason: string) => this.#parts.requested(own, reason);
+    const { cacheTtlMs } = this.#parts.options;
     const operation = new LiveOperation({
-      store,
+      ...this.#liveParts,
       stored,
       log,
       origin: origin ?? storedOrigin(stored),
-      maxMetricRecords,
-      now,
-      onRequest,
     });
-    const settlement = new PullSettlement(operation, {
-      now,
-      hostLostAfterMs,
-      retentionMs: this.retentionMs(stored),
-      estimateRemainingMs: (info) => this.#durations.estimateRemainingMs(info, now()),
-    });
-    const settle = settlement.settle.bind(settlement);
-    const refresh = new RefreshOnRead(operation, { now, pullTimeoutMs, settle, meter: this.#meter });
+    const settlement = new PullSettlement(operation, this.#settlementOptions);
+    const refresh = new RefreshOnRead(operation, settlement, this.#refreshOptions);
     const watch = new ChangeWatch(operation, refresh, cacheTtlMs);
-    const delivery = new CancellationDelivery(operation, {
-      now,
-      attemptTimeoutMs: pullTimeoutMs,
-      closed,
-      onDelivered: () => void watch.waitUntil(() => false, followMs, closed),
-    });
+    const delivery = new CancellationDelivery(operation, this.#deliveryOptions);
     const own: OwnOperation = { kind: "own", operation, refresh, watch, delivery };
     this.#own.set(operationId, own);
     this.#followed.delete(operationId);
@@ -204,19 +221,6 @@ export class OperationRegistry {
       const siblings = this.#children.get(parentOperationId) ?? new Set();
       this.#children.set(parentOperationId, siblings.add(operationId));
     }
-    const unsubscribe = operation.onChange(() => {
-      if (operation.isOver) {
-        unsubscribe();
-        this.#forgetOwn(operation);
-        this.#durations.note(operation.info);
-        if (operation.hasMoved) {
-          this.#abandon(operation);
-        } else {
-          this.#end(operation);
-        }
-        coordinator.release(operationId);
-      }
-    });
     return own;
   }
 
@@ -247,6 +251,17 @@ export class OperationRegistry {
 
   #inMemory(operationId: string): KnownOperation | undefined {
     return this.#own.get(operationId) ?? this.#followed.get(operationId) ?? this.#ended.get(operationId);
+  }
+
+  #over(operation: LiveOperation): void {
+    this.#forgetOwn(operation);
+    this.#durations.note(operation.info);
+    if (operation.hasMoved) {
+      this.#abandon(operation);
+    } else {
+      this.#end(operation);
+    }
+    this.#parts.coordinator.release(operation.operationId);
   }
 
   #forgetOwn({ info: { operationId, parentOperationId } }: LiveOperation): void {
@@ -318,17 +333,10 @@ export class OperationRegistry {
     if (known && known.operation.owner === owner && !known.operation.isOver) {
       return known;
     }
-    const { now, pullTimeoutMs, cacheTtlMs } = options;
     const findSource = () => standing.peer(owner)?.source(operationId);
     const operation = new FollowedOperation({ store, info, owner, findSource });
-    const refresh = new RefreshOnRead(operation, {
-      now,
-      pullTimeoutMs,
-      settle: (result) => operation.settle(result),
-      meter: this.#meter,
-      sourceName: "peer",
-    });
-    const watch = new ChangeWatch(operation, refresh, cacheTtlMs);
+    const refresh = new RefreshOnRead(operation, operation, { ...this.#refreshOptions, sourceName: "peer" });
+    const watch = new ChangeWatch(operation, refresh, options.cacheTtlMs);
     const followed: PeersOperation = { kind: "peers", operation, refresh, watch };
     this.#followed.set(operationId, followed);
     operation.onChange(() => {

@@ -36,7 +36,7 @@ export interface OperationStore {
   /** The owner's operations that somebody else has changed; see `OperationChange.byOther`. */
   changedByOthers(owner: string): Promise<string[]>;
   /**
-   * Replaces operations whose stored revision and owner are still the expected ones, all in one transaction. Answers
+   * Replaces operations whose stored revision, status and owner are still the expected ones, all in one transaction. Answers
    * the ids of those that were replaced; the others are left as they are.
    */
   replace(changes: readonly OperationChange[]): Promise<Set<string>>;
@@ -50,7 +50,10 @@ export interface OperationStore {
     limit: number,
     condition?: OperationCondition,
   ): Promise<ListedOperation[]>;
-  /** How many operations match both, by status and type. */
+  /**
+   * How many operations match both, by status and type. By types and statuses alone it may cost the same however many
+   * there are; else the cost is in proportion to what matches, and what has to be looked at for that.
+   */
   count(filter: OperationFilter, condition?: OperationCondition): Promise<OperationCount[]>;
   /**
    * Appends records to an operation's log and replaces its summary, in one transaction. Records the log has already
@@ -100,6 +103,8 @@ export interface OperationChange {
   readonly operation: StoredOperation;
   /** The revision that must be stored now. */
   readonly expectedRevision: bigint;
+  /** The status that must be stored now. */
+  readonly expectedStatus: OperationStatus;
   /** The owner that must be stored now. */
   readonly expectedOwner: string;
   /** Another server than the owner changes it, which the owner is to learn. Default false. */

@@ -5,13 +5,14 @@ import { mergeObservation } from "./observation.ts";
 import { operationError } from "./operation-errors.ts";
 import { endedSnapshot, staleSnapshot } from "./operation-snapshot.ts";
 import type { PullResult } from "./operation-source.ts";
+import type { StoredOperation } from "./operation-store.ts";
 
-/** What settling needs to know beside the operation. */
+/** What settling needs to know beside the operation; the same for all. */
 export interface SettlementOptions {
   /** How long a source may be unreachable before its operation counts as lost, in milliseconds. */
   readonly hostLostAfterMs: number;
-  /** How long the record is kept after its end, in milliseconds. */
-  readonly retentionMs: number;
+  /** How long the record of an operation is kept after its end, in milliseconds. */
+  readonly retentionMs: (stored: StoredOperation) => number;
   readonly now: () => number;
   readonly estimateRemainingMs: (info: OperationInfo) => number | undefined;
 }
@@ -87,7 +88,7 @@ export class PullSettlement {
       mergeObservation(current, observed, {
         source: operation.source?.host ? FreshnessSource.HOST : FreshnessSource.LOCAL,
         nowMs: this.#options.now(),
-        retentionMs: this.#options.retentionMs,
+        retentionMs: this.#options.retentionMs(operation.stored),
         newAttempts,
         estimateRemainingMs: this.#options.estimateRemainingMs,
       });
@@ -103,7 +104,8 @@ export class PullSettlement {
   }
 
   async #lost(reason: string, mayComeBack: boolean): Promise<void> {
-    const { now, retentionMs } = this.#options;
+    const { now } = this.#options;
+    const retentionMs = this.#options.retentionMs(this.#operation.stored);
     const where = this.#operation.source?.host || "this process";
     const error = operationError("HOST_LOST", `host ${where} lost the operation: ${reason}`);
     await this.#operation.change((current) =>

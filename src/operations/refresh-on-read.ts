@@ -1,17 +1,20 @@
 import { type Link, type Span, trace } from "@opentelemetry/api";
 import { inSpan, maximumLinks } from "../tracing/spans.ts";
 import { isTerminal } from "./life-cycle.ts";
-import type { OperationSource, PullResult } from "./operation-source.ts";
+import type { OperationSource, PullRequest, PullResult } from "./operation-source.ts";
 import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { PulledOperation } from "./pulled-operation.ts";
 
-/** What refreshing needs to know beside the operation. */
+/** What draws the conclusions from a pull, once its records have been taken. */
+export interface Settlement {
+  settle(result: PullResult): Promise<void>;
+}
+
+/** What refreshing needs to know beside the operation; the same for many. */
 export interface RefreshOptions {
   /** How long one pull may take, in milliseconds. */
   readonly pullTimeoutMs: number;
   readonly now: () => number;
-  /** Draws the conclusions from a pull, once its records have been taken. */
-  readonly settle: (result: PullResult) => Promise<void>;
   /** Default: counts nothing. */
   readonly meter?: OperationsMeter;
   /** What the meter is to call the source. Default: its URL. */
@@ -36,13 +39,15 @@ interface Flight {
  */
 export class RefreshOnRead {
   readonly #operation: PulledOperation;
+  readonly #settlement: Settlement;
   readonly #options: RefreshOptions;
   #flight: Flight | undefined;
   #pulledAtMs = Number.NEGATIVE_INFINITY;
   #metricsPulledAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(operation: PulledOperation, options: RefreshOptions) {
+  constructor(operation: PulledOperation, settlement: Settlement, options: RefreshOptions) {
     this.#operation = operation;
+    this.#settlement = settlement;
     this.#options = options;
   }
 
@@ -138,7 +143,7 @@ export class RefreshOnRead {
       (performance.now() - startedMs) / 1_000,
     );
     span.setAttribute("longhaul.outcome", result.outcome);
-    await this.#options.settle(result);
+    await this.#settlement.settle(result);
   }
 
   get #meter(): OperationsMeter {
@@ -147,14 +152,26 @@ export class RefreshOnRead {
 
   /** One pull under the deadline. */
   async #ask(source: OperationSource, metrics: boolean, maxStalenessMs: number): Promise<PullResult> {
-    const signal = AbortSignal.timeout(this.#options.pullTimeoutMs);
+    const { pullTimeoutMs } = this.#options;
+    const { cursor, dropsRecords } = this.#operation;
+    let deadline: AbortSignal | undefined;
+    const request: PullRequest = {
+      cursor,
+      metrics,
+      dropsRecords,
+      maxStalenessMs,
+      // Made for sources that look at it: a timer costs more than a pull from this process.
+      get signal() {
+        deadline ??= AbortSignal.timeout(pullTimeoutMs);
+        return deadline;
+      },
+    };
     try {
-      const { cursor, dropsRecords } = this.#operation;
-      return await source.pull({ cursor, metrics, dropsRecords, maxStalenessMs, signal });
+      return await source.pull(request);
     } catch (error) {
-      if (signal.aborted) {
+      if (deadline?.aborted) {
         const where = source.host === "" ? "" : `host ${source.host}: `;
-        return { outcome: "unreachable", reason: `${where}no answer within ${this.#options.pullTimeoutMs} ms` };
+        return { outcome: "unreachable", reason: `${where}no answer within ${pullTimeoutMs} ms` };
       }
       throw error;
     }

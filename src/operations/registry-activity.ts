@@ -18,18 +18,24 @@ export interface ActiveCount {
 
 /** Counts what a registry has in hand; takes time in proportion to that. */
 export function registryActivity(registry: OperationRegistry): RegistryActivity {
-  const counts = new Map<string, { operationType: string; status: OperationStatus; count: number }>();
+  // Without a text for each operation to find its count by: there may be very many.
+  const counts = new Map<string, Map<OperationStatus, number>>();
   let waiters = 0;
   for (const { operation, watch } of registry.own) {
     const { operationType, status } = operation.info;
-    const key = `${status} ${operationType}`;
-    const entry = counts.get(key) ?? { operationType, status, count: 0 };
-    entry.count += 1;
-    counts.set(key, entry);
+    let ofType = counts.get(operationType);
+    if (ofType === undefined) {
+      ofType = new Map();
+      counts.set(operationType, ofType);
+    }
+    ofType.set(status, (ofType.get(status) ?? 0) + 1);
     waiters += watch.waiters;
   }
   for (const { watch } of registry.followed) {
     waiters += watch.waiters;
   }
-  return { active: [...counts.values()], waiters };
+  const active = [...counts].flatMap(([operationType, ofType]) =>
+    [...ofType].map(([status, count]) => ({ operationType, status, count })),
+  );
+  return { active, waiters };
 }

@@ -38,7 +38,8 @@ export class ProgressBridge implements ProgressWriter, ProgressReader {
   readonly #attempt: number;
   readonly #crowdedAt: number;
   readonly #now: () => number;
-  readonly #crowd = new CrowdWatch();
+  /** Unset until somebody waits. */
+  #crowd: CrowdWatch | undefined;
   readonly #records: MetricRecord[] = [];
   readonly #warnings: string[] = [];
   #progress = nothingReported;
@@ -68,7 +69,7 @@ export class ProgressBridge implements ProgressWriter, ProgressReader {
     const sequence = this.#cursor + 1;
     this.#records.push({ sequence, attempt: this.#attempt, recordedAtMs: this.#now(), kind, payload });
     this.#cursor = sequence;
-    if (this.#crowd.size > 0 && this.#isCrowded()) this.#crowd.announce();
+    if (this.#crowd && this.#crowd.size > 0 && this.#isCrowded()) this.#crowd.announce();
     return sequence;
   }
 
@@ -99,7 +100,9 @@ export class ProgressBridge implements ProgressWriter, ProgressReader {
 
   whenCrowded(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.reject(signal.reason);
-    return this.#isCrowded() ? Promise.resolve() : this.#crowd.wait(signal);
+    if (this.#isCrowded()) return Promise.resolve();
+    this.#crowd ??= new CrowdWatch();
+    return this.#crowd.wait(signal);
   }
 
   #isCrowded(): boolean {

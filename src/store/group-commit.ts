@@ -6,6 +6,14 @@ import type { Transact } from "./transact.ts";
 /** The rows after which a transaction takes no more writes, so that the event loop is not held up for long. */
 const maxGroupRows = 2_000;
 
+/** What a database may have of its own in committing. */
+export interface GroupCommitOptions {
+  /** Whether an error of a group would come each time. Default: never. */
+  readonly failsAll?: (error: unknown) => boolean;
+  /** The last that a transaction does. Default: nothing. */
+  readonly beforeCommit?: (trx: Transaction<StoreTables>) => Promise<void>;
+}
+
 interface WaitingWrite {
   readonly rows: number;
   /** Runs the write; the function it answers settles its caller's promise. */
@@ -22,7 +30,10 @@ interface WaitingWrite {
  * I3 When a group fails, each of its writes is run alone, so that it fails only for its own reasons; unless
  *    `failsAll` says of the error that it would come each time.
  */
-export function groupCommit(db: Kysely<StoreTables>, failsAll: (error: unknown) => boolean = () => false): Transact {
+export function groupCommit(
+  db: Kysely<StoreTables>,
+  { failsAll = () => false, beforeCommit }: GroupCommitOptions = {},
+): Transact {
   const waiting: WaitingWrite[] = [];
   let draining = false;
 
@@ -52,6 +63,7 @@ export function groupCommit(db: Kysely<StoreTables>, failsAll: (error: unknown) 
         for (const write of group) {
           settles.push(await write.run(trx));
         }
+        await beforeCommit?.(trx);
         return settles;
       });
       for (const settle of settled) {

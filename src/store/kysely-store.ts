@@ -16,6 +16,7 @@ import type {
 } from "../operations/operation-store.ts";
 import type { MetricRecord } from "../progress/metric-record.ts";
 import { MetricLogs, recordsPerRemoval } from "./metric-logs.ts";
+import type { OperationCounts } from "./operation-counts.ts";
 import { createOperation, labelRows } from "./operation-creation.ts";
 import { type OperationQueries, prepareOperationQueries } from "./operation-queries.ts";
 import { deleteOperation, expireOperations, removeDueTombstones, writeTombstones } from "./operation-removal.ts";
@@ -37,6 +38,8 @@ export interface KyselyStoreOptions {
   readonly runAlone?: <T>(statement: Statement<T>) => Promise<T>;
   /** Transactions run side by side, so rows that are to stay as they are must be locked. */
   readonly lockRows: boolean;
+  /** Where the database keeps count of its operations; what is noted, `transact` writes. Default: it does not. */
+  readonly counts?: OperationCounts;
   readonly troubleOf: StoreCallsOptions["troubleOf"];
   readonly isFault: StoreCallsOptions["isFault"];
   readonly onTrouble?: StoreCallsOptions["onTrouble"];
@@ -68,9 +71,11 @@ export class KyselyStore implements OperationStore {
   readonly #release: () => Promise<void>;
   readonly #logs: MetricLogs;
   readonly #operations: OperationQueries;
+  readonly #counts: OperationCounts | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor({ db, transact, runAlone, lockRows, troubleOf, isFault, onTrouble, release }: KyselyStoreOptions) {
+  constructor({ db, transact, lockRows, release, ...options }: KyselyStoreOptions) {
+    const { runAlone, counts, troubleOf, isFault, onTrouble } = options;
     this.#db = db;
     this.#transact = transact;
     this.#runAlone = runAlone;
@@ -78,6 +83,7 @@ export class KyselyStore implements OperationStore {
     this.#release = release;
     this.#logs = new MetricLogs(db, lockRows);
     this.#operations = prepareOperationQueries(db, lockRows);
+    this.#counts = counts;
     let probes = 0;
     this.calls = new StoreCalls({
       troubleOf,
@@ -100,7 +106,9 @@ export class KyselyStore implements OperationStore {
   async create(operation: StoredOperation): Promise<CreateOutcome> {
     const row = rowFromOperation(operation);
     const labels = labelRows(row, operation.info.labels);
-    return this.#write(rowsPerOperation + labels.length, (trx) => createOperation(trx, this.#operations, row, labels));
+    return this.#write(rowsPerOperation + labels.length, (trx) =>
+      createOperation(trx, this.#operations, row, labels, this.#counts),
+    );
   }
 
   get(operationId: string): Promise<StoredOperation | undefined> {
@@ -144,19 +152,21 @@ export class KyselyStore implements OperationStore {
 
   async replace(changes: readonly OperationChange[]): Promise<Set<string>> {
     const prepared = changes
-      .map(({ operation, expectedRevision, expectedOwner, byOther = false }) => ({
+      .map(({ operation, byOther = false, ...expected }) => ({
+        ...expected,
         row: { ...rowFromOperation(operation), changed_by_other: byOther ? 1 : 0 },
-        expectedRevision,
-        expectedOwner,
       }))
       // All transactions lock in one order, so none waits for another that waits for it.
       .sort((a, b) => compare(a.row.operation_id, b.row.operation_id));
     const replaceAll = async (db: QueryRunner) => {
       const replaced = new Set<string>();
       for (const change of prepared) {
+        const { row, expectedStatus } = change;
         const { numAffectedRows } = await this.#operations.update.run(db, change);
         if (numAffectedRows === 1n) {
-          replaced.add(change.row.operation_id);
+          replaced.add(row.operation_id);
+          this.#counts?.note(db, { ...row, status: expectedStatus }, -1);
+          this.#counts?.note(db, row, 1);
         }
       }
       return replaced;
@@ -180,7 +190,7 @@ export class KyselyStore implements OperationStore {
   }
 
   count(filter: OperationFilter, condition?: OperationCondition): Promise<OperationCount[]> {
-    return this.calls.read(() => countMatching(this.#db, foldCondition(filter, condition)));
+    return this.calls.read(() => countMatching(this.#db, foldCondition(filter, condition), this.#counts));
   }
 
   appendMetrics({ operationId, owner, records, summary }: MetricsAppend): Promise<boolean> {
@@ -206,7 +216,12 @@ export class KyselyStore implements OperationStore {
     return this.calls.write(async () => {
       const expired = await this.#transact(limit * rowsPerOperation, async (trx) => {
         await removeDueTombstones(trx, now, limit);
-        return expireOperations(trx, this.#logs, { now, limit, tombstoneUntil, lockRows: this.#lockRows });
+        return expireOperations(trx, this.#logs, this.#counts, {
+          now,
+          limit,
+          tombstoneUntil,
+          lockRows: this.#lockRows,
+        });
       });
       await this.#removeDroppedRecords();
       return expired;
@@ -216,7 +231,7 @@ export class KyselyStore implements OperationStore {
   delete(operationId: string, expectedRevision: bigint): Promise<boolean> {
     return this.calls.write(async () => {
       const deleted = await this.#transact(rowsPerOperation, (trx) =>
-        deleteOperation(trx, this.#logs, operationId, expectedRevision),
+        deleteOperation(trx, this.#logs, this.#counts, operationId, expectedRevision),
       );
       await this.#removeDroppedRecords();
       return deleted;

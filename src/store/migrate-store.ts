@@ -1,11 +1,11 @@
 import { type Kysely, sql } from "kysely";
 import { Migrator } from "kysely/migration";
-import { type ColumnTypes, storeMigrations } from "./migrations.ts";
+import { type SchemaTraits, storeMigrations } from "./migrations.ts";
 import type { StoreTables } from "./schema.ts";
 
 /** A database whose schema is to be the newest. */
 export interface MigrationTarget {
-  readonly types: ColumnTypes;
+  readonly traits: SchemaTraits;
   /** Names it in messages. */
   readonly place: string;
   /** What can be used instead, for messages: "another database". */
@@ -22,11 +22,11 @@ export const migrationTable = "kysely_migration";
  * when a migration fails; then nothing has changed.
  */
 export async function migrateStore(db: Kysely<StoreTables>, target: MigrationTarget): Promise<void> {
-  const { types, schema } = target;
+  const { traits, schema } = target;
   missingMigrations(await executedMigrations(db, schema), target);
   const migrator = new Migrator({
     db,
-    provider: { getMigrations: async () => storeMigrations(types) },
+    provider: { getMigrations: async () => storeMigrations(traits) },
     ...(schema !== undefined && { migrationTableSchema: schema }),
   });
   const { error } = await migrator.migrateToLatest();
@@ -38,9 +38,9 @@ export async function migrateStore(db: Kysely<StoreTables>, target: MigrationTar
 /** The migrations that a database needs still. Throws an Error when a newer longhaul or another program has written it. */
 export function missingMigrations(
   executed: readonly string[],
-  { types, place, alternative }: MigrationTarget,
+  { traits, place, alternative }: MigrationTarget,
 ): string[] {
-  const known = Object.keys(storeMigrations(types)).sort();
+  const known = Object.keys(storeMigrations(traits)).sort();
   const [oldest] = executed;
   if (oldest !== undefined && oldest !== known[0]) {
     throw new Error(`${place} has the tables of another program, beginning with "${oldest}"; use ${alternative}`);

@@ -2,17 +2,19 @@ import { type Expression, sql } from "kysely";
 import type { Migration } from "kysely/migration";
 import { activeStatuses } from "./operation-rows.ts";
 
-/** What the databases call differently. */
-export interface ColumnTypes {
+/** What is different in the databases. */
+export interface SchemaTraits {
   /** Text that is compared by its bytes. */
   readonly text: Expression<unknown>;
   readonly bytes: Expression<unknown>;
   /** Ends the statement that makes a table of small rows, which should lie in the order of their primary key. */
   readonly clustered: Expression<unknown>;
+  /** There is a table of how many operations are of each type and status. */
+  readonly keepsCounts: boolean;
 }
 
 /** All steps to the newest schema by their names, whose order is the steps'. */
-export function storeMigrations({ text, bytes, clustered }: ColumnTypes): Record<string, Migration> {
+export function storeMigrations({ text, bytes, clustered, keepsCounts }: SchemaTraits): Record<string, Migration> {
   return {
     "0001_operations": {
       async up(db) {
@@ -153,6 +155,29 @@ export function storeMigrations({ text, bytes, clustered }: ColumnTypes): Record
     "0003_traces": {
       async up(db) {
         await db.schema.alterTable("operations").addColumn("traceparent", text).execute();
+      },
+    },
+    "0004_growth": {
+      async up(db) {
+        await db.schema
+          .createIndex("operations_by_type_and_status")
+          .on("operations")
+          .columns(["operation_type", "status", "created_at", "operation_id"])
+          .execute();
+        if (keepsCounts) {
+          await db.schema
+            .createTable("operation_counts")
+            .addColumn("operation_type", text, (column) => column.notNull())
+            .addColumn("status", "integer", (column) => column.notNull())
+            .addColumn("operations", "bigint", (column) => column.notNull())
+            .addPrimaryKeyConstraint("operation_counts_key", ["operation_type", "status"])
+            .modifyEnd(clustered)
+            .execute();
+          await sql`
+            insert into operation_counts (operation_type, status, operations)
+            select operation_type, status, count(*) from operations group by operation_type, status
+          `.execute(db);
+        }
       },
     },
   };

@@ -1,5 +1,6 @@
 import type { Selectable, Transaction } from "kysely";
 import type { CreateOutcome } from "../operations/operation-store.ts";
+import type { OperationCounts } from "./operation-counts.ts";
 import type { OperationQueries } from "./operation-queries.ts";
 import { type OperationRow, operationFromRow, storedColumns } from "./operation-rows.ts";
 import type { OperationLabelsTable, StoreTables } from "./schema.ts";
@@ -12,17 +13,19 @@ export function labelRows(
   return Object.entries(labels).map(([key, value]) => ({ operation_id, key, value, created_at }));
 }
 
-/** Inserts an operation with its labels, unless its id or request_id is taken. */
+/** Inserts an operation with its labels, and counts it, unless its id or request_id is taken. */
 export async function createOperation(
   trx: Transaction<StoreTables>,
   queries: OperationQueries,
   row: OperationRow,
   labels: readonly Selectable<OperationLabelsTable>[],
+  counts: OperationCounts | undefined,
 ): Promise<CreateOutcome> {
   for (;;) {
     const { numAffectedRows } = await queries.insert.run(trx, row);
     if (numAffectedRows === 1n) {
       await queries.insertLabels.run(trx, labels);
+      counts?.note(trx, row, 1);
       return { created: true };
     }
     const holder = await findHolder(trx, row);

@@ -1,8 +1,15 @@
 import { type Kysely, type SqlBool, sql } from "kysely";
+import type { OperationChange } from "../operations/operation-store.ts";
 import { prepareBatchInsert } from "./batch-insert.ts";
 import { type OperationRow, storedColumns } from "./operation-rows.ts";
 import { type Param, prepareQuery } from "./prepared-query.ts";
 import type { StoreTables } from "./schema.ts";
+
+/** A row that is to replace another one. */
+export interface OperationUpdate
+  extends Pick<OperationChange, "expectedRevision" | "expectedStatus" | "expectedOwner"> {
+  readonly row: OperationRow;
+}
 
 /** The statements on single operations, prepared. */
 export type OperationQueries = ReturnType<typeof prepareOperationQueries>;
@@ -77,8 +84,8 @@ export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boole
         })),
       ),
     ),
-    /** Writes what may change of an operation, if it has the expected revision and owner. */
-    update: prepareQuery((param: Param<{ row: OperationRow; expectedRevision: bigint; expectedOwner: string }>) =>
+    /** Writes what may change of an operation, if it is as expected. */
+    update: prepareQuery((param: Param<OperationUpdate>) =>
       db
         .updateTable("operations")
         .set({
@@ -100,6 +107,11 @@ export function prepareOperationQueries(db: Kysely<StoreTables>, lockRows: boole
           "revision",
           "=",
           param(({ expectedRevision }) => expectedRevision),
+        )
+        .where(
+          "status",
+          "=",
+          param(({ expectedStatus }) => expectedStatus),
         )
         .where(sql<SqlBool>`coalesce(owner, '') = ${param(({ expectedOwner }) => expectedOwner)}`),
     ),

@@ -1,5 +1,6 @@
 import type { Selectable, Transaction } from "kysely";
 import type { MetricLogs } from "./metric-logs.ts";
+import type { OperationCounts } from "./operation-counts.ts";
 import type { StoreTables } from "./schema.ts";
 
 /** What expires. Times are in milliseconds since the epoch. */
@@ -20,6 +21,7 @@ export interface Expiry {
 export async function expireOperations(
   trx: Transaction<StoreTables>,
   logs: MetricLogs,
+  counts: OperationCounts | undefined,
   { now, limit, tombstoneUntil, lockRows }: Expiry,
 ): Promise<string[]> {
   const due = await trx
@@ -38,8 +40,11 @@ export async function expireOperations(
   const expired = await trx
     .deleteFrom("operations")
     .where("operation_id", "in", ids)
-    .returning(["operation_id", "expires_at"])
+    .returning(["operation_id", "expires_at", "operation_type", "status"])
     .execute();
+  for (const one of expired) {
+    counts?.note(trx, one, -1);
+  }
   const tombstones = expired.map(({ operation_id, expires_at }) => ({
     operation_id,
     expired_at: expires_at ?? now,
@@ -83,6 +88,7 @@ export async function removeDueTombstones(trx: Transaction<StoreTables>, now: nu
 export async function deleteOperation(
   trx: Transaction<StoreTables>,
   logs: MetricLogs,
+  counts: OperationCounts | undefined,
   operationId: string,
   expectedRevision: bigint,
 ): Promise<boolean> {
@@ -97,7 +103,12 @@ export async function deleteOperation(
     return false;
   }
   await logs.drop(trx, [operationId]);
-  await trx.deleteFrom("operations").where("operation_id", "=", operationId).execute();
+  const deleted = await trx
+    .deleteFrom("operations")
+    .where("operation_id", "=", operationId)
+    .returning(["operation_type", "status"])
+    .executeTakeFirstOrThrow();
+  counts?.note(trx, deleted, -1);
   await trx.deleteFrom("tombstones").where("operation_id", "=", operationId).execute();
   return true;
 }

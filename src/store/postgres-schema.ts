@@ -50,8 +50,8 @@ export async function readPostgresState(db: Kysely<StoreTables>): Promise<Postgr
  * compared by its bytes whatever the database's own order is, so that pages join and indexes serve prefixes.
  */
 export function postgresTarget(place: string, schema: string | null): MigrationTarget {
-  const types = { text: sql`text collate "C"`, bytes: sql`bytea`, clustered: sql`` };
-  return { types, place, alternative: "another database", ...(schema !== null && { schema }) };
+  const traits = { text: sql`text collate "C"`, bytes: sql`bytea`, clustered: sql``, keepsCounts: false };
+  return { traits, place, alternative: "another database", ...(schema !== null && { schema }) };
 }
 
 /**

@@ -9,6 +9,7 @@ import type { MetricKind } from "../progress/metric-record.ts";
 export interface StoreTables {
   operations: OperationsTable;
   operation_labels: OperationLabelsTable;
+  operation_counts: OperationCountsTable;
   metric_logs: MetricLogsTable;
   metric_records: MetricRecordsTable;
   dropped_metric_logs: DroppedMetricLogsTable;
@@ -52,6 +53,14 @@ export interface OperationLabelsTable {
   value: string;
   /** That of the operation, so that one index finds a label's operations newest first. */
   created_at: number;
+}
+
+/** How many operations there are of a type and status. Only in databases with one writer at a time. */
+interface OperationCountsTable {
+  operation_type: string;
+  status: OperationStatus;
+  /** May be 0. */
+  operations: number;
 }
 
 /** The end of an operation's metrics log, from its first record on. */

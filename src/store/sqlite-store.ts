@@ -7,14 +7,15 @@ import { groupCommit } from "./group-commit.ts";
 import { KyselyStore } from "./kysely-store.ts";
 import { type MigrationTarget, migrateStore } from "./migrate-store.ts";
 import { nodeSqliteDialect } from "./node-sqlite-dialect.ts";
+import { OperationCounts } from "./operation-counts.ts";
 import type { StoreTables } from "./schema.ts";
 import { acquireServerLock } from "./server-lock.ts";
 import { isSqliteFault, sqliteCode, sqliteCodeOf, sqliteTroubleOf } from "./sqlite-error.ts";
 
 /** A SQLite database whose schema is to be the newest. `place` names it in messages. */
 export function sqliteTarget(place: string): MigrationTarget {
-  const types = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid` };
-  return { types, place, alternative: "another data directory" };
+  const traits = { text: sql`text`, bytes: sql`blob`, clustered: sql`without rowid`, keepsCounts: true };
+  return { traits, place, alternative: "another data directory" };
 }
 
 /** Set on every open: most of them are not kept in the file. */
@@ -73,6 +74,7 @@ async function openStore(
     database.exec(pragmas);
     const db = new Kysely<StoreTables>({ dialect: nodeSqliteDialect(database) });
     await migrateStore(db, sqliteTarget(place));
+    const counts = new OperationCounts(db);
     const release = async () => {
       await db.destroy();
       unlock();
@@ -80,9 +82,13 @@ async function openStore(
     return new KyselyStore({
       ...options,
       db,
-      transact: groupCommit(db, (error) => sqliteTroubleOf(error) !== undefined),
+      transact: groupCommit(db, {
+        failsAll: (error) => sqliteTroubleOf(error) !== undefined,
+        beforeCommit: (trx) => counts.write(trx),
+      }),
       // One server, and one transaction at a time.
       lockRows: false,
+      counts,
       troubleOf: sqliteTroubleOf,
       isFault: isSqliteFault,
       release,

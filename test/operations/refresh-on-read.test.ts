@@ -36,11 +36,11 @@ async function scripted({ pullTimeoutMs = 60_000, hostLostAfterMs = 300_000 } = 
   operation.source = source;
   const settlement = new PullSettlement(operation, {
     hostLostAfterMs,
-    retentionMs: 3_600_000,
+    retentionMs: () => 3_600_000,
     now,
     estimateRemainingMs: () => undefined,
   });
-  const refresh = new RefreshOnRead(operation, { pullTimeoutMs, now, settle: (result) => settlement.settle(result) });
+  const refresh = new RefreshOnRead(operation, settlement, { pullTimeoutMs, now });
   return { store, clock, operation, source, refresh };
 }
 

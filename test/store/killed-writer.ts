@@ -3,6 +3,7 @@
  * was created or replaced, or the newest sequence of its log.
  */
 import { writeSync } from "node:fs";
+import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { appending, changed, operation, records, replacement, summary } from "./store-fixture.ts";
 
@@ -21,7 +22,7 @@ async function createAndAppend(writer: number): Promise<never> {
     acknowledge(`created ${id}`);
     await store.appendMetrics(appending(id, records(1, 30), summary("30")));
     acknowledge(`appended ${id} 30`);
-    await store.replace([replacement(changed(created, 2n), 1n)]);
+    await store.replace([replacement(changed(created, 2n, { status: OperationStatus.RUNNING }), 1n)]);
     acknowledge(`replaced ${id}`);
     await store.appendMetrics(appending(id, records(31, 100), summary("100")));
     acknowledge(`appended ${id} 100`);

@@ -163,7 +163,7 @@ export function describeOwnership(open: OpenStore): void {
       await store.create(ended);
       await store.replace([
         { ...replacement(changed(active, 2n), 1n), byOther: true },
-        { ...replacement(changed(ended, 2n), 1n), expectedOwner: claimant, byOther: true },
+        { ...replacement(changed(ended, 2n), 1n, ended.info.status), expectedOwner: claimant, byOther: true },
       ]);
       await store.claim(claimOf(claimant), batch);
       expect(await store.changedByOthers(someOwner)).toEqual([]);
@@ -179,7 +179,7 @@ export function describeOwnership(open: OpenStore): void {
       await store.create(first);
       const late = changed(first, 2n, { status: OperationStatus.FAILED });
       for (const expectedOwner of [claimant, ""]) {
-        expect(await store.replace([{ operation: late, expectedRevision: 1n, expectedOwner }])).toEqual(new Set());
+        expect(await store.replace([{ ...replacement(late, 1n), expectedOwner }])).toEqual(new Set());
       }
       expect(await store.get("op_a")).toEqual(first);
 
@@ -188,7 +188,7 @@ export function describeOwnership(open: OpenStore): void {
       expect(await store.get("op_a")).toEqual(unowned);
       expect(await store.replace([replacement(changed(first, 3n), 2n)])).toEqual(new Set());
       const owned = { ...changed(first, 3n), owner: claimant };
-      const replaced = await store.replace([{ operation: owned, expectedRevision: 2n, expectedOwner: "" }]);
+      const replaced = await store.replace([{ ...replacement(owned, 2n), expectedOwner: "" }]);
       expect(replaced).toEqual(new Set(["op_a"]));
       expect(await store.get("op_a")).toEqual(owned);
     });

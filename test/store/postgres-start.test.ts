@@ -26,7 +26,7 @@ async function tryToOpen(url: string, options: PostgresStoreOptions = {}): Promi
 async function makeFirstSchema(url: string): Promise<void> {
   const pool = postgresPool(url, { size: 1, statementTimeoutMs: 5_000, preparedStatements: false });
   const db = new Kysely<unknown>({ dialect: locklessDialect(pool) });
-  const [first] = Object.entries(storeMigrations(postgresTarget("", null).types));
+  const [first] = Object.entries(storeMigrations(postgresTarget("", null).traits));
   const { error } = await new Migrator({
     db,
     provider: { getMigrations: async () => Object.fromEntries(first ? [first] : []) },

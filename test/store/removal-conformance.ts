@@ -46,7 +46,7 @@ export function describeRemoval(open: OpenStore): void {
       const running = operation("op_a", { status: OperationStatus.RUNNING });
       await store.create(running);
       const ended = changed(running, 2n, endedOperation("op_a", 50).info);
-      await store.replace([replacement(ended, 1n)]);
+      await store.replace([replacement(ended, 1n, OperationStatus.RUNNING)]);
       expect(await store.expire(epochMs + 50, 10, tombstoneUntil)).toEqual(["op_a"]);
     });
 

@@ -1,9 +1,15 @@
 import { describe, expect } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
-import { type OperationStore, type PageKey, pageKeyOf } from "../../src/operations/operation-store.ts";
+import {
+  type OperationStore,
+  type PageKey,
+  pageKeyOf,
+  type StoredOperation,
+} from "../../src/operations/operation-store.ts";
 import {
   at,
   changed,
+  endedOperation,
   epochMs,
   filter,
   idsOf,
@@ -144,6 +150,76 @@ export function describeSearch(open: OpenStore): void {
         const found = await store.list(filter({ labels: { note: value } }), undefined, 10);
         expect(idsOf(found), value).toEqual([`op_${index}`]);
         expect(found[0]?.info.labels).toEqual({ note: value });
+      }
+    });
+
+    storeTest(open, "counts are those of what is stored, whatever became of it", async ({ store, reopen }) => {
+      const countsOf = async (from: OperationStore, conditions: Parameters<typeof filter>[0] = {}) =>
+        Object.fromEntries(
+          (await from.count(filter(conditions))).map((line) => [`${line.operationType} ${line.status}`, line.count]),
+        );
+      const [a, b, c] = ["op_a", "op_b", "op_c"].map((id) => operation(id)) as [
+        StoredOperation,
+        StoredOperation,
+        StoredOperation,
+      ];
+      await Promise.all([a, b, c, operation("op_a")].map((one) => store.create(one)));
+      await store.create(endedOperation("op_d", 10, { operationType: "data_load" }));
+      expect(await countsOf(store)).toEqual({ [`training ${PENDING}`]: 3, [`data_load ${COMPLETED}`]: 1 });
+
+      const running = { status: RUNNING };
+      await store.replace([replacement(changed(a, 2n, running), 1n), replacement(changed(b, 9n, running), 8n)]);
+      // The status is compared, too.
+      expect(await store.replace([replacement(changed(b, 2n, running), 1n, RUNNING)])).toEqual(new Set());
+      await store.replace([replacement(changed(a, 3n, running), 2n, RUNNING)]);
+      expect(await countsOf(store, { operationTypes: ["training"] })).toEqual({
+        [`training ${PENDING}`]: 2,
+        [`training ${RUNNING}`]: 1,
+      });
+
+      await store.delete("op_c", 5n);
+      await store.delete("op_c", 1n);
+      await store.expire(epochMs + 10, 10, epochMs + 20);
+      const left = { [`training ${PENDING}`]: 1, [`training ${RUNNING}`]: 1 };
+      expect(await countsOf(store)).toEqual(left);
+      expect(await countsOf(store, { statuses: [PENDING] })).toEqual({ [`training ${PENDING}`]: 1 });
+      expect(await countsOf(await reopen())).toEqual(left);
+    });
+
+    storeTest(open, "lists and counts beyond one span are whole", async ({ store }) => {
+      const count = 450;
+      const ids = Array.from({ length: count }, (_, index) => `op_${String(index).padStart(3, "0")}`);
+      await Promise.all(
+        ids.map((id, index) =>
+          store.create(
+            operation(id, {
+              createdAt: at(index),
+              operationType: index % 2 === 0 ? "training" : "data_load",
+              status: index % 3 === 0 ? RUNNING : PENDING,
+              labels: { team: "ml", ...(index % 75 === 0 && { stage: "prod" }) },
+              ...(index > 0 && { parentOperationId: "op_000" }),
+            }),
+          ),
+        ),
+      );
+      const wanted = (isWanted: (index: number) => boolean) => ids.filter((_, index) => isWanted(index)).toReversed();
+      const wholes: [conditions: Parameters<typeof filter>[0], isWanted: (index: number) => boolean][] = [
+        [{ labels: { team: "ml" }, statuses: [RUNNING] }, (index) => index % 3 === 0],
+        [{ labels: { team: "ml", stage: "prod" } }, (index) => index % 75 === 0],
+        [{ labels: { stage: "prod" }, operationTypes: ["training"] }, (index) => index % 150 === 0],
+        [
+          { labels: { team: "ml" }, operationTypes: ["training", "data_load"], statuses: [PENDING, RUNNING] },
+          () => true,
+        ],
+        [{ parentOperationId: "op_000", statuses: [RUNNING] }, (index) => index > 0 && index % 3 === 0],
+        [{ createdAfter: at(100), createdBefore: at(400) }, (index) => index >= 100 && index < 400],
+        [{ labels: { team: "none" }, statuses: [RUNNING] }, () => false],
+      ];
+      for (const [conditions, isWanted] of wholes) {
+        const found = wanted(isWanted);
+        expect(await allPages(store, conditions, 70)).toEqual(found);
+        const lines = await store.count(filter(conditions));
+        expect(lines.reduce((sum, line) => sum + line.count, 0)).toBe(found.length);
       }
     });
 

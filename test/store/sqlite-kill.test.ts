@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import type { OperationStore } from "../../src/operations/operation-store.ts";
 import { openSqliteStore } from "../../src/store/sqlite-store.ts";
 import { withDirectory } from "./sqlite-directory.ts";
-import { filter, records, summary } from "./store-fixture.ts";
+import { at, filter, records, summary } from "./store-fixture.ts";
 
 const writer = fileURLToPath(new URL("killed-writer.ts", import.meta.url));
 const rounds = 4;
@@ -24,6 +24,7 @@ test("what was acknowledged is there after kill -9, and the next server is let i
       const store = await openSqliteStore(path);
       await expectAll(store, acknowledged);
       await expectWholeLogs(store, `${round}`);
+      await expectTrueCounts(store);
       await store.close();
     }
   }),
@@ -62,6 +63,14 @@ async function expectAll(store: OperationStore, acknowledged: readonly string[])
     }
     expect((await store.metricsLog(id)).cursor, line).toBeGreaterThanOrEqual(Number(cursor));
   }
+}
+
+/** What is counted is what is there. */
+async function expectTrueCounts(store: OperationStore): Promise<void> {
+  const kept = await store.count(filter());
+  expect(kept).not.toEqual([]);
+  // A range has to be counted one by one.
+  expect(kept).toEqual(await store.count(filter({ createdAfter: at(0) })));
 }
 
 /** Every operation has its label, and a log that is as long as its end says. */

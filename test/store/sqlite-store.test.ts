@@ -73,7 +73,7 @@ describe("opening a SQLite store", () => {
       database.exec("insert into kysely_migration values ('9001_future', '2030-01-01T00:00:00.000Z')");
       database.close();
       await expect(openSqliteStore(path)).rejects.toThrow(
-        new RegExp(`^the database ${path} has the schema "9001_future" .* knows schemas up to "0003_traces"`),
+        new RegExp(`^the database ${path} has the schema "9001_future" .* knows schemas up to "0004_growth"`),
       );
     }));
 

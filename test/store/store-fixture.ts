@@ -109,9 +109,13 @@ export function changed(
   return { ...stored, info: create(OperationInfoSchema, { ...stored.info, ...info, revision } as OperationDraft) };
 }
 
-/** The replacement of an operation that is `someOwner`'s and has the revision. */
-export function replacement(stored: StoredOperation, expectedRevision: bigint): OperationChange {
-  return { operation: stored, expectedRevision, expectedOwner: someOwner };
+/** The replacement of an operation that is `someOwner`'s and has the revision and status; PENDING by default. */
+export function replacement(
+  stored: StoredOperation,
+  expectedRevision: bigint,
+  expectedStatus: OperationStatus = OperationStatus.PENDING,
+): OperationChange {
+  return { operation: stored, expectedRevision, expectedStatus, expectedOwner: someOwner };
 }
 
 /** An append to the log of an operation that is `someOwner`'s. */
@@ -130,7 +134,8 @@ export async function createWithRecords(store: OperationStore, ended: StoredOper
   const { completedAt: _, expiresAt: __, ...info } = ended.info;
   await store.create({ ...ended, info: { ...info, status: OperationStatus.RUNNING, revision: 0n } });
   await store.appendMetrics(appending(operationId, records(1, count), summary(`${count}`), ended.owner));
-  await store.replace([{ operation: ended, expectedRevision: 0n, expectedOwner: ended.owner }]);
+  const expected = { expectedRevision: 0n, expectedStatus: OperationStatus.RUNNING, expectedOwner: ended.owner };
+  await store.replace([{ operation: ended, ...expected }]);
 }
 
 /** A filter. */
