@@ -27,6 +27,7 @@ export const parts: ReadonlyMap<string, NamedPart> = new Map<string, NamedPart>(
   ["gateway", { run: async (options) => (await import("./gateway.ts")).benchGateway(options) }],
   ["herd-polls", { run: async (options) => (await import("./herd-polls.ts")).benchHerdPolls(options) }],
   ["herd-waiters", { run: async (options) => (await import("./herd-waiters.ts")).benchHerdWaiters(options) }],
+  ["scale", { run: async (options) => (await import("./scale.ts")).benchScale(options), needsH2load: false }],
   ["replicas", { run: async (options) => (await import("./replicas.ts")).benchReplicas(options) }],
   ["start", { run: async (options) => (await import("./start.ts")).benchStart(options), needsH2load: false }],
   ["rivals", { run: async (options) => (await import("./rivals.ts")).benchRivals(options) }],
