@@ -3,36 +3,38 @@ import type { ProgressReader } from "../src/progress/progress-reader.ts";
 import type { ProgressUpdate, ProgressWriter } from "../src/progress/progress-update.ts";
 import { SharedProgressBridge } from "../src/progress/shared-progress-bridge.ts";
 import { SharedProgressWriter } from "../src/progress/shared-progress-writer.ts";
+import type { BenchOptions, Row } from "./harness/row.ts";
+import { spread } from "./harness/statistics.ts";
 
-/** What one write costs. */
-export interface BridgeTiming {
-  readonly name: string;
-  /** Mean of the fastest of five rounds, in nanoseconds. */
-  readonly nsPerOperation: number;
-}
-
-const rounds = 5;
-const operationsPerRound = 200_000;
+const writesPerRound = 200_000;
 /** Records between two drains; what they take fits the ring. */
 const drainEvery = 5_000;
+const question = "One write to a bridge";
 
-/** Measures one write of progress and of a metric record, to a bridge in the thread and to one in shared memory. */
-export function benchBridge(): BridgeTiming[] {
+/** What one write of progress and of a metric record costs, to a bridge in the thread and to one in shared memory. */
+export async function benchBridge({ quick }: BenchOptions): Promise<readonly Row[]> {
+  const rounds = quick ? 5 : 15;
   const local = new ProgressBridge({ operationType: "training" });
   const shared = new SharedProgressBridge({ operationType: "training" });
   const writer = new SharedProgressWriter(shared.memory);
   try {
     return [
-      { name: "ProgressBridge.update", nsPerOperation: fastest(updates(local, flatUpdate)) },
-      { name: "ProgressBridge.update with context", nsPerOperation: fastest(updates(local, updateWithContext)) },
-      { name: "ProgressBridge.record", nsPerOperation: fastest(records(local, local)) },
-      { name: "SharedProgressWriter.update", nsPerOperation: fastest(updates(writer, flatUpdate)) },
-      { name: "SharedProgressWriter.update with context", nsPerOperation: fastest(updates(writer, updateWithContext)) },
-      { name: "SharedProgressWriter.record", nsPerOperation: fastest(records(writer, shared)) },
+      { ...row("ProgressBridge.update", updates(local, flatUpdate), rounds), bar: { atMost: 100 } },
+      row("ProgressBridge.update with context", updates(local, updateWithContext), rounds),
+      row("ProgressBridge.record", records(local, local), rounds),
+      { ...row("SharedProgressWriter.update", updates(writer, flatUpdate), rounds), bar: { atMost: 300 } },
+      row("SharedProgressWriter.update with context", updates(writer, updateWithContext), rounds),
+      row("SharedProgressWriter.record", records(writer, shared), rounds),
     ];
   } finally {
     shared.close();
   }
+}
+
+/** The first two rounds are for the compiler. */
+function row(subject: string, nanosecondsOfRound: () => number, rounds: number): Row {
+  const samples = Array.from({ length: rounds + 2 }, () => nanosecondsOfRound() / writesPerRound).slice(2);
+  return { question, subject, unit: "ns", value: spread(samples) };
 }
 
 const steps = Array.from({ length: 50 }, (_, index) => `Loading segment ${index + 1}/50`);
@@ -40,7 +42,7 @@ const steps = Array.from({ length: 50 }, (_, index) => `Loading segment ${index 
 /** The text changes every hundredth time, as it does in a loop over items. */
 function flatUpdate(index: number): ProgressUpdate {
   const currentStep = steps[Math.floor(index / 100) % steps.length] ?? "";
-  return { percentage: (index % 1000) / 10, currentStep, itemsProcessed: index, itemsTotal: operationsPerRound };
+  return { percentage: (index % 1000) / 10, currentStep, itemsProcessed: index, itemsTotal: writesPerRound };
 }
 
 function updateWithContext(index: number): ProgressUpdate {
@@ -50,7 +52,7 @@ function updateWithContext(index: number): ProgressUpdate {
 function updates(writer: ProgressWriter, progress: (index: number) => ProgressUpdate): () => number {
   return () => {
     const start = process.hrtime.bigint();
-    for (let index = 0; index < operationsPerRound; index++) writer.update(progress(index));
+    for (let index = 0; index < writesPerRound; index++) writer.update(progress(index));
     return Number(process.hrtime.bigint() - start);
   };
 }
@@ -59,7 +61,7 @@ function updates(writer: ProgressWriter, progress: (index: number) => ProgressUp
 function records(writer: ProgressWriter, reader: ProgressReader): () => number {
   return () => {
     let spent = 0n;
-    for (let written = 0; written < operationsPerRound; written += drainEvery) {
+    for (let written = 0; written < writesPerRound; written += drainEvery) {
       const start = process.hrtime.bigint();
       for (let epoch = 0; epoch < drainEvery; epoch++) {
         writer.record("epoch", { epoch, trainLoss: 1 / (epoch + 1), valLoss: 0.5, learningRate: 1e-3 });
@@ -71,8 +73,4 @@ function records(writer: ProgressWriter, reader: ProgressReader): () => number {
     }
     return Number(spent);
   };
-}
-
-function fastest(round: () => number): number {
-  return Math.min(...Array.from({ length: rounds }, round)) / operationsPerRound;
 }

@@ -1,73 +1,53 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import {
-  createGrpcJsTransport,
-  type OperationContext,
-  type OperationDefinition,
-  PollingClient,
-  resolveConfig,
-  type Server,
-  ServiceOrchestrator,
-  startServer,
-} from "longhaul";
-import { fastest } from "./fastest.ts";
+import { OperationStatus } from "../gen/longhaul/v1/operation_pb.ts";
+import { type GetOperationResponse, OperationsService } from "../gen/longhaul/v1/operations_service_pb.ts";
+import { burstRows, cpuOf } from "./harness/burst-rows.ts";
+import { type Contender, pairedBursts } from "./harness/bursts.ts";
+import { gatewayFlags, type LonghaulProcess, runOperation, startLonghaul, token } from "./harness/longhaul-process.ts";
+import type { BenchOptions, Row } from "./harness/row.ts";
+import { methodTarget } from "./harness/target.ts";
 
-const callsPerRound = 400;
-const cachedGetsPerRound = 100_000;
+const method = OperationsService.method.getOperation;
+const direct = "at the host";
+const hit = "at the gateway, answered from its cache";
+const miss = "at the gateway, which asks the host";
 
-/** Runs until it is cancelled. */
-class WaitingService extends ServiceOrchestrator {
-  override readonly operations = {
-    training: {
-      operationFunc: async (_operationId: string, { token, updateProgress }: OperationContext) => {
-        updateProgress({ percentage: 10, currentStep: "waiting" });
-        await token.waitForCancellation();
-        token.throwIfCancelled();
-        return undefined;
+/**
+ * What it costs to poll through a gateway, from one caller, who makes one call after the other. Host and gateway are
+ * processes that share a core, so that the sum of their work shows in the latency as it does in the CPU.
+ */
+export async function benchGateway({ quick }: BenchOptions): Promise<readonly Row[]> {
+  const host = await startLonghaul();
+  const gateway = await startLonghaul(gatewayFlags(host));
+  const operationId = await runOperation(gateway);
+  const pids = [host.process.pid, gateway.process.pid];
+  const contender = (name: string, { url }: LonghaulProcess, maxStaleness: bigint): Contender => {
+    const request = { operationId, maxStaleness: { seconds: maxStaleness } };
+    return {
+      name,
+      pids: () => pids,
+      targets: [methodTarget({ serverUrl: url, protocol: "grpc", method, request, token })],
+      check: (message) => {
+        const { operation, freshness } = message as GetOperationResponse;
+        if (operation?.status !== OperationStatus.RUNNING || freshness?.stale) {
+          throw new Error(`a Get ${name} does not answer the running operation`);
+        }
       },
-    },
-  } satisfies Record<string, OperationDefinition>;
-}
-
-/** What Gets cost. */
-export interface GatewayTimings {
-  /** Calls of OperationsService.getOperation per second, in the process, answered from the cache. */
-  readonly cachedGetsPerSecond: number;
-  /** One gRPC GetOperation at the gateway after another, answered from its cache, in microseconds. */
-  readonly hitMicroseconds: number;
-  /** The same with max_staleness 0, so that the gateway asks the host each time, in microseconds. */
-  readonly missMicroseconds: number;
-}
-
-/** Measures Gets of one running operation on a host behind a gateway; client and servers share this process. */
-export async function benchGateway(): Promise<GatewayTimings> {
-  const directory = await mkdtemp(join(tmpdir(), "longhaul-bench-"));
-  const env = { LONGHAUL_LOG_LEVEL: "silent", LONGHAUL_PORT: "0", LONGHAUL_CACHE_TTL_MS: "60000" };
-  const config = (name: string, more = {}) =>
-    resolveConfig({ env: { ...env, LONGHAUL_DATA_DIR: join(directory, name), ...more } });
-  const host = await startServer(config("host"), { orchestrators: [new WaitingService()] });
-  const route = { USE_TRAINING_HOST_SERVICE: "true", TRAINING_HOST_SERVICE_URL: host.url };
-  const gateway = await startServer(config("gateway", route));
-  const transport = createGrpcJsTransport({ baseUrl: gateway.url });
-  try {
-    return await measure(gateway, new PollingClient(transport));
-  } finally {
-    transport.close();
-    await gateway.stop();
-    await host.stop();
-    await rm(directory, { recursive: true });
-  }
-}
-
-async function measure(gateway: Server, client: PollingClient): Promise<GatewayTimings> {
-  const operation = await client.create({ operationType: "training" });
-  const operationId = operation?.operationId ?? "";
-  const [cached = 0] = await fastest(cachedGetsPerRound, [() => gateway.operations.getOperation(operationId)]);
-  const maxStaleness = { seconds: 0n, nanos: 0 };
-  const [hit = 0, miss = 0] = await fastest(callsPerRound, [
-    () => client.rpc.getOperation({ operationId }),
-    () => client.rpc.getOperation({ operationId, maxStaleness }),
-  ]);
-  return { cachedGetsPerSecond: 1e6 / cached, hitMicroseconds: hit, missMicroseconds: miss };
+      load: { connections: 1, streams: 1 },
+    };
+  };
+  const bursts = await pairedBursts(
+    [contender(direct, host, 0n), contender(hit, gateway, 60n), contender(miss, gateway, 0n)],
+    quick ? { rounds: 3, seconds: 0.5 } : { rounds: 11, seconds: 1 },
+  );
+  const against = [{ of: hit, to: direct }];
+  return [
+    ...burstRows({ question: "Median latency of a GetOperation", unit: "µs", of: ({ p50 }) => p50 }, bursts, [
+      ...against,
+      { of: miss, to: direct, bar: { atMost: 2.5 } },
+    ]),
+    ...burstRows({ question: "CPU of host and gateway for a GetOperation", unit: "µs", of: cpuOf }, bursts, [
+      ...against,
+      { of: miss, to: direct },
+    ]),
+  ];
 }

@@ -1,11 +1,8 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { createContextValues, type UnaryRequest } from "@connectrpc/connect";
-import { callerRuns, OperationsServiceDesc, resolveConfig, startServer } from "longhaul";
+import { createContextValues, type Interceptor, type UnaryRequest } from "@connectrpc/connect";
+import { OperationsServiceDesc, resolveConfig } from "longhaul";
 import { pino } from "pino";
 import { GetOperationRequestSchema, GetOperationResponseSchema } from "../gen/longhaul/v1/operations_service_pb.ts";
 import { createAccessControl } from "../src/access/access-control.ts";
@@ -13,90 +10,87 @@ import { createCallRecorder } from "../src/rpc/call-recorder.ts";
 import { createEdgeInterceptors } from "../src/rpc/edge.ts";
 import { createServerLog } from "../src/telemetry/server-log.ts";
 import { createServerMetrics } from "../src/telemetry/server-metrics.ts";
+import { cpuOf } from "./harness/burst-rows.ts";
+import { pairedBursts } from "./harness/bursts.ts";
+import { temporaryDirectory } from "./harness/leftovers.ts";
+import { runOperation, startLonghaul, token } from "./harness/longhaul-process.ts";
+import type { BenchOptions, Row } from "./harness/row.ts";
+import { ratios, spread } from "./harness/statistics.ts";
+import { methodTarget } from "./harness/target.ts";
 
-const rounds = 5;
-const callsPerRound = 3_000;
+const method = OperationsServiceDesc.method.getOperation;
 const runsPerRound = 50_000;
-
-/** What a Get costs a server in CPU, and which part of that is the interceptors'. */
-export interface InterceptorCost {
-  /** CPU of the server's process for one gRPC Get from the cache, in microseconds. */
-  readonly callMicroseconds: number;
-  /** CPU of all interceptors together for one Get, in microseconds. */
-  readonly interceptorMicroseconds: number;
-}
-
-/** A caller that is known by a static token, and may do everything. */
-const token = "bench-token-0123456789";
+const question = "CPU of the interceptors of a GetOperation";
+const whole = "GetOperation over gRPC, in all";
 
 /**
- * Measures Gets over gRPC from another process, with the log at its default level in a file, Prometheus on and no SDK
- * of OpenTelemetry, a static token, a role and a rate limit; and by turns, the interceptors alone around a handler that
- * does nothing.
+ * What all interceptors together cost a Get: the log at its default level in a file, Prometheus on and no SDK of
+ * OpenTelemetry, a static token, a role and a rate limit, around a handler that does nothing. Against the whole call.
  */
-export async function benchInterceptors(): Promise<InterceptorCost> {
-  const directory = await mkdtemp(join(tmpdir(), "longhaul-bench-"));
-  const env = { LONGHAUL_PORT: "0", LONGHAUL_ADMIN_PORT: "0", LONGHAUL_CACHE_TTL_MS: "60000" };
-  const access = { tokensFile: join(directory, "tokens.json"), accessPolicyFile: join(directory, "policy.json") };
-  await writeFile(access.tokensFile, JSON.stringify({ tokens: [{ name: "bench", token }] }));
-  await writeFile(access.accessPolicyFile, JSON.stringify({ bindings: [{ role: "admin", tokens: ["bench"] }] }));
-  const flags = { ...access, dataDir: join(directory, "data"), rateLimitPerSecond: "1000000" };
-  const config = resolveConfig({ env, flags });
-  const destination = pino.destination(join(directory, "log"));
-  const log = createServerLog(config.logLevel, destination);
-  const server = await startServer(config, { log });
-  let client: ChildProcess | undefined;
-  try {
-    const { operationId } = await server.operations.createOperation(
-      { operationType: "training" },
-      { executor: callerRuns },
-    );
-    await server.operations.startOperation(operationId);
-    client = fork(new URL("./get-client.ts", import.meta.url), [server.url, operationId, token], {
-      execArgv: ["--conditions=source"],
-    });
-    await once(client, "message");
-    const metrics = createServerMetrics({
-      operationTypes: [],
-      hosts: [],
-      activity: () => undefined,
-      isStoreInTrouble: () => false,
-    });
-    const recorder = createCallRecorder(log, metrics.calls);
-    const intercepted = chain(
-      createEdgeInterceptors({
-        accessControl: createAccessControl({
-          ...config,
-          jwt: { issuer: "", audience: "", algorithms: [] },
-          log,
-          now: Date.now,
-        }),
-        serverId: "bench",
-        log,
-        recorder,
-        options: config,
-      }),
-      operationId,
-    );
-    let callMicroseconds = Number.POSITIVE_INFINITY;
-    let interceptorMicroseconds = Number.POSITIVE_INFINITY;
-    for (let round = 0; round < rounds; round++) {
-      callMicroseconds = Math.min(callMicroseconds, await cpuOf(callsPerRound, () => calls(client as ChildProcess)));
-      interceptorMicroseconds = Math.min(interceptorMicroseconds, await cpuOf(runsPerRound, () => repeat(intercepted)));
-    }
-    return { callMicroseconds, interceptorMicroseconds };
-  } finally {
-    client?.kill();
-    await server.stop();
-    await rm(directory, { recursive: true });
+export async function benchInterceptors({ quick }: BenchOptions): Promise<readonly Row[]> {
+  const rounds = quick ? 3 : 9;
+  const server = await startLonghaul();
+  const operationId = await runOperation(server);
+  const request = { serverUrl: server.url, protocol: "grpc", method, request: { operationId }, token } as const;
+  const bursts = await pairedBursts(
+    [
+      {
+        name: whole,
+        pids: () => [server.process.pid],
+        targets: [methodTarget(request)],
+        check: () => {},
+        load: { connections: 4, streams: 8 },
+      },
+    ],
+    { rounds, seconds: quick ? 0.4 : 1 },
+  );
+  const calls = (bursts.get(whole) ?? []).map(cpuOf);
+  const run = chain(standardInterceptors(), operationId);
+  await cpuOfRound(run);
+  const samples: number[] = [];
+  while (samples.length < rounds) {
+    samples.push(await cpuOfRound(run));
   }
+  return [
+    { question, subject: whole, unit: "µs", value: spread(calls) },
+    {
+      question,
+      subject: "its interceptors: sight, errors, access, limit, rules",
+      unit: "µs",
+      value: spread(samples),
+      ratios: [{ to: whole, of: spread(ratios(samples, calls)) }],
+    },
+  ];
+}
+
+/** Those of a server with every standard feature. */
+function standardInterceptors(): readonly Interceptor[] {
+  const directory = temporaryDirectory();
+  const access = { tokensFile: join(directory, "tokens.json"), accessPolicyFile: join(directory, "policy.json") };
+  writeFileSync(access.tokensFile, JSON.stringify({ tokens: [{ name: "bench", token }] }));
+  writeFileSync(access.accessPolicyFile, JSON.stringify({ bindings: [{ role: "admin", tokens: ["bench"] }] }));
+  const options = resolveConfig({ env: {}, flags: { ...access, rateLimitPerSecond: "1000000" } });
+  const log = createServerLog(options.logLevel, pino.destination({ dest: join(directory, "log"), sync: true }));
+  const metrics = createServerMetrics({
+    operationTypes: [],
+    hosts: [],
+    activity: () => undefined,
+    isStoreInTrouble: () => false,
+  });
+  const jwt = { issuer: "", audience: "", algorithms: [] };
+  return createEdgeInterceptors({
+    accessControl: createAccessControl({ ...options, jwt, log, now: Date.now }),
+    serverId: "bench",
+    log,
+    recorder: createCallRecorder(log, metrics.calls),
+    options,
+  });
 }
 
 /** One run of the interceptors for a Get, around a handler that does nothing. */
-function chain(interceptors: ReturnType<typeof createEdgeInterceptors>, operationId: string): () => Promise<unknown> {
-  const method = OperationsServiceDesc.method.getOperation;
+function chain(interceptors: readonly Interceptor[], operationId: string): () => Promise<unknown> {
   const message = create(GetOperationResponseSchema);
-  const handler = interceptors.reduceRight<Parameters<(typeof interceptors)[number]>[0]>(
+  const handler = interceptors.reduceRight<Parameters<Interceptor>[0]>(
     (next, interceptor) => interceptor(next),
     async () => ({
       stream: false,
@@ -126,21 +120,12 @@ function chain(interceptors: ReturnType<typeof createEdgeInterceptors>, operatio
   return () => handler(request);
 }
 
-/** CPU that this process spends on each of so many calls, in microseconds. */
-async function cpuOf(count: number, run: () => Promise<unknown>): Promise<number> {
+/** CPU of this process for one run, in microseconds. */
+async function cpuOfRound(run: () => Promise<unknown>): Promise<number> {
   const before = process.cpuUsage();
-  await run();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / count;
-}
-
-async function calls(client: ChildProcess): Promise<void> {
-  client.send(callsPerRound);
-  await once(client, "message");
-}
-
-async function repeat(run: () => Promise<unknown>): Promise<void> {
   for (let done = 0; done < runsPerRound; done++) {
     await run();
   }
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / runsPerRound;
 }
