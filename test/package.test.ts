@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -83,6 +83,15 @@ describe("the built package", { timeout: 60_000 }, () => {
     }
     expect(await (await fetch(`${gateway.adminUrl}/metrics`)).text()).toContain("longhaul_");
     expect([await gateway.stop(), await host.stop()]).toEqual([0, 0]);
+  });
+
+  test("has the first module of every thread beside the code that starts it", async () => {
+    const chunks = join(await builtPackage(), "src/chunks");
+    const started = readdirSync(chunks)
+      .flatMap((file) => [...readFileSync(join(chunks, file), "utf8").matchAll(/new URL\(`\.\/([\w-]+)\$\{extname/g)])
+      .map(([, name]) => `${name}.js`);
+    expect(started.length).toBeGreaterThan(0);
+    expect(readdirSync(chunks)).toEqual(expect.arrayContaining(started));
   });
 
   test("exports what the sources export, where package.json says", async () => {
