@@ -1,19 +1,29 @@
+import type { DescMethod } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
 import type { AccessControl } from "../access/access-control.ts";
 import { permissionDenied } from "../access/access-errors.ts";
-import { accessOf } from "../access/method-access.ts";
+import { accessOf, type MethodAccess } from "../access/method-access.ts";
 import { callerKey } from "./caller.ts";
 import { peerKey } from "./peer-key.ts";
 
 /** Finds out who makes each call, and refuses methods that are not for the caller. */
 export function createAccessInterceptor(accessControl: AccessControl): Interceptor {
+  const known = new Map<DescMethod, MethodAccess | undefined>();
+  const neededFor = (method: DescMethod): MethodAccess | undefined => {
+    if (!known.has(method)) {
+      known.set(method, accessOf(method.parent.typeName, method.name));
+    }
+    return known.get(method);
+  };
   return (next) => async (request) => {
     const { service, method, contextValues, header } = request;
-    const needed = accessOf(service.typeName, method.name);
+    const needed = neededFor(method);
     if (needed === "everybody") {
       return next(request);
     }
-    const access = await accessControl.identify(header.get("authorization"), contextValues.get(peerKey).certificate);
+    const found = accessControl.identify(header.get("authorization"), contextValues.get(peerKey).certificate);
+    // Nearly always it is known already, and then there is nothing to wait for.
+    const access = found instanceof Promise ? await found : found;
     contextValues.set(callerKey, { name: access.name, access });
     if (needed === undefined || !access.has(needed)) {
       const what = needed === undefined ? "is not served to anybody" : `needs the role ${needed}`;

@@ -1,6 +1,7 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { type ConnectError, createContextKey } from "@connectrpc/connect";
+import type { SpanContext } from "@opentelemetry/api";
 import type { Logger } from "pino";
 import { Code } from "../../gen/google/rpc/code_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
@@ -38,8 +39,8 @@ export interface RecordedCall {
   readonly caller: string;
   /** Which operations it was about. */
   readonly subject: CallSubject;
-  readonly traceId: string;
-  readonly spanId: string;
+  /** Where in its trace the call is. */
+  readonly place: SpanContext;
   /** Unset when it was answered. */
   readonly error?: ConnectError;
 }
@@ -86,7 +87,7 @@ export function createCallRecorder(log: Logger, meter: CallMeter): CallRecorder 
   const write = (level: ReturnType<typeof levelOf>, line: object) => log[level](line, "call");
   return {
     began: ({ name }) => meter.began(name),
-    ended: ({ method, protocol, durationMs, caller, subject, traceId, spanId, error }) => {
+    ended: ({ method, protocol, durationMs, caller, subject, place, error }) => {
       const code = codeName(error?.code ?? Code.OK);
       meter.ended(method.name, code, durationMs / 1_000);
       const level = levelOf(error, method.isRead);
@@ -99,8 +100,8 @@ export function createCallRecorder(log: Logger, meter: CallMeter): CallRecorder 
           caller,
           ...shortened(subject),
           ...refusal(error),
-          trace_id: traceId,
-          span_id: spanId,
+          trace_id: place.traceId,
+          span_id: place.spanId,
         });
       }
     },

@@ -45,7 +45,7 @@ export interface EdgeOptions {
   readonly rateLimitBurst: number;
   /** Whether server reflection is served. */
   readonly reflection: boolean;
-  /** Whether unary gRPC calls of the own services are answered on their bare HTTP/2 streams. */
+  /** Whether unary calls by gRPC and Connect over HTTP/2 of the own services are answered on their bare HTTP/2 streams. */
   readonly fastLane: boolean;
 }
 
@@ -79,6 +79,8 @@ export function createEdge(parts: EdgeParts): PortHandlers {
     interceptors: createEdgeInterceptors(parts),
     readMaxBytes: options.maxMessageBytes,
     writeMaxBytes: options.maxMessageBytes,
+    // An unknown field is a misspelt one: a filter without its condition would match everything.
+    jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
   };
   const valuesOf = (peer: Peer) => createContextValues().set(peerKey, peer);
   return {
@@ -86,8 +88,6 @@ export function createEdge(parts: EdgeParts): PortHandlers {
       ...common,
       routes: createRoutes(services, { ...parts, ...options }),
       contextValues: (request) => valuesOf(peerOf(request)),
-      // An unknown field is a misspelt one: a filter without its condition would match everything.
-      jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
     }),
     ...(options.fastLane && {
       streamHandler: createFastLane({

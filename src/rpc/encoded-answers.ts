@@ -1,9 +1,7 @@
 import type { Message } from "@bufbuild/protobuf";
 
-type Encoding = Uint8Array | Promise<Uint8Array>;
-
 /** By answer and then by form. An answer that nobody holds any more takes its encodings with it. */
-const kept = new WeakMap<Message, Map<string, Encoding>>();
+const kept = new WeakMap<Message, Map<string, object>>();
 
 /** Marks an answer that will be given to many callers and never changes: it is encoded once for each form it is sent in. */
 export function keepEncoded<T extends Message>(answer: T): T {
@@ -12,7 +10,7 @@ export function keepEncoded<T extends Message>(answer: T): T {
 }
 
 /** An answer in a form, such as "grpc gzip": encoded now, or before if the answer is one that is kept. */
-export function encodedOnce<T extends Encoding>(answer: Message, form: string, encode: () => T): T {
+export function encodedOnce<T extends object>(answer: Message, form: string, encode: () => T): T {
   const encodings = kept.get(answer);
   if (!encodings) {
     return encode();

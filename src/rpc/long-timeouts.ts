@@ -10,7 +10,7 @@ const longUnitsMs: Readonly<Record<string, number>> = { S: 1_000, M: 60_000, H: 
 export function withoutLongTimeouts(handler: RequestHandler): RequestHandler {
   return (request, response) => {
     dropIf(request, "grpc-timeout", isLongGrpcTimeout);
-    dropIf(request, "connect-timeout-ms", (text) => isLong(text, Number));
+    dropIf(request, "connect-timeout-ms", isLongConnectTimeout);
     handler(request, response);
   };
 }
@@ -18,6 +18,11 @@ export function withoutLongTimeouts(handler: RequestHandler): RequestHandler {
 /** Whether a header grpc-timeout tells of a deadline that is further away than a timer can tell. */
 export function isLongGrpcTimeout(text: string): boolean {
   return isLong(text, () => Number.parseInt(text, 10) * (longUnitsMs[text.slice(-1)] ?? 0));
+}
+
+/** The same of a header connect-timeout-ms. */
+export function isLongConnectTimeout(text: string): boolean {
+  return isLong(text, Number);
 }
 
 function isLong(text: string, toMs: (text: string) => number): boolean {

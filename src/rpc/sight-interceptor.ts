@@ -49,8 +49,11 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
   const methods = new Map<DescMethod, SeenMethod>();
   return (next) => async (request) => {
     const startedMs = performance.now();
-    const method = methods.get(request.method) ?? seenMethod(request.method);
-    methods.set(request.method, method);
+    let method = methods.get(request.method);
+    if (!method) {
+      method = seenMethod(request.method);
+      methods.set(request.method, method);
+    }
     const protocol = protocolOf(request.header.get("content-type") ?? "");
     const parent = traceContextFrom(request.header);
     let span = tracer().startSpan(method.name, method.spanOptions[protocol], parent);
@@ -61,7 +64,6 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
     request.contextValues.set(seenKey, true);
     recorder.began(method);
     const end = (error: ConnectError | undefined, answer?: unknown) => {
-      const { traceId, spanId } = span.spanContext();
       const subject = callSubject(message, answer);
       endSpan(span, error, subject.operationId);
       recorder.ended({
@@ -70,8 +72,7 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
         durationMs: performance.now() - startedMs,
         caller: request.contextValues.get(callerKey).name,
         subject,
-        traceId,
-        spanId,
+        place: span.spanContext(),
         ...(error && { error }),
       });
     };

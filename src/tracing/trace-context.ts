@@ -21,9 +21,23 @@ export const tracestateHeader = "tracestate";
  */
 export const traceIdHeader = "longhaul-trace-id";
 
-/** A span context that nobody records: it only carries an id for logs. */
-interface UnrecordedSpanContext extends SpanContext {
-  readonly isUnrecorded: true;
+/** A span context that nobody records: it only carries an id for logs, which is made when somebody asks for it. */
+class UnrecordedSpanContext implements SpanContext {
+  readonly traceFlags = TraceFlags.NONE;
+  #traceId: string | undefined;
+
+  constructor(broughtId: string | null) {
+    this.#traceId = broughtId !== null && traceIdForm.test(broughtId) ? broughtId : undefined;
+  }
+
+  get traceId(): string {
+    this.#traceId ??= randomUUID().replaceAll("-", "");
+    return this.#traceId;
+  }
+
+  get spanId(): string {
+    return this.traceId.slice(0, 16);
+  }
 }
 
 /** version, trace id, parent id, flags; a later version may add more. */
@@ -34,7 +48,8 @@ const knownFlags = 0x03;
 
 /** The trace context that a call came with; the root context when it came with none, or with a malformed one. */
 export function traceContextFrom(headers: Pick<Headers, "get">): Context {
-  return traceContextOf(headers.get(traceparentHeader) ?? "", headers.get(tracestateHeader));
+  const traceparent = headers.get(traceparentHeader);
+  return traceparent === null ? ROOT_CONTEXT : traceContextOf(traceparent, headers.get(tracestateHeader));
 }
 
 /** The trace context of a `traceparent`; the root context when that is malformed. */
@@ -58,15 +73,7 @@ export function traceContextOf(traceparent: string, state: string | null = null)
  * `traceIdHeader`, or a new one.
  */
 export function unrecordedSpan(headers: Pick<Headers, "get">): Span {
-  const brought = headers.get(traceIdHeader);
-  const traceId = brought !== null && traceIdForm.test(brought) ? brought : randomUUID().replaceAll("-", "");
-  const spanContext: UnrecordedSpanContext = {
-    traceId,
-    spanId: traceId.slice(0, 16),
-    traceFlags: TraceFlags.NONE,
-    isUnrecorded: true,
-  };
-  return trace.wrapSpanContext(spanContext);
+  return trace.wrapSpanContext(new UnrecordedSpanContext(headers.get(traceIdHeader)));
 }
 
 /** The headers by which a call that is made in a context goes on with its trace; none outside of any. */
@@ -76,7 +83,7 @@ export function traceHeaders(context: Context): Readonly<Record<string, string>>
     return {};
   }
   const { traceId, spanId, traceFlags, traceState } = spanContext;
-  if ("isUnrecorded" in spanContext) {
+  if (spanContext instanceof UnrecordedSpanContext) {
     return { [traceIdHeader]: traceId };
   }
   const state = traceState?.serialize();

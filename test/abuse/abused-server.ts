@@ -19,8 +19,9 @@ export interface Harm {
 }
 
 const sampleIntervalMs = 20;
-/** Gets before the first look at the memory: a server that has just begun grows by itself. */
+/** Gets and time before the first look at the memory: a server that has just begun grows by itself, and starts threads. */
 const warmUpCalls = 3_000;
+const warmUpMs = 2_000;
 const healthyClient = new URL("./healthy-client.ts", import.meta.url);
 
 /** Attacks a server while a healthy client polls it, and says what that did. Rejects when the attack does. */
@@ -69,7 +70,7 @@ export function residentMib(pid: number): number {
 }
 
 /** Makes an operation and gets it until the server has its working size. */
-async function warmedUp({ url }: SpawnedServer, ca: string | undefined): Promise<string> {
+async function warmedUp({ url, pid }: SpawnedServer, ca: string | undefined): Promise<string> {
   const transport = createGrpcJsTransport({
     baseUrl: url,
     ...(ca !== undefined && { rootCertificates: Buffer.from(ca) }),
@@ -77,8 +78,14 @@ async function warmedUp({ url }: SpawnedServer, ca: string | undefined): Promise
   const client = createClient(OperationsService, transport);
   const { operation } = await client.createOperation({ operationType: "training" });
   const operationId = operation?.operationId ?? "";
-  for (let done = 0; done < warmUpCalls; done += 50) {
-    await Promise.all(Array.from({ length: 50 }, () => client.getOperation({ operationId })));
+  const begunMs = performance.now();
+  let grew = 0;
+  for (let rounds = 0; rounds < 10 && (performance.now() - begunMs < warmUpMs || grew > 1); rounds++) {
+    const sizeMib = residentMib(pid);
+    for (let done = 0; done < warmUpCalls; done += 50) {
+      await Promise.all(Array.from({ length: 50 }, () => client.getOperation({ operationId })));
+    }
+    grew = residentMib(pid) - sizeMib;
   }
   transport.close();
   return operationId;

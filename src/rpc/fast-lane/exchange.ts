@@ -1,17 +1,14 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError, type ContextValues } from "@connectrpc/connect";
-import type { compressionNegotiate } from "@connectrpc/connect/protocol";
 import type { Logger } from "pino";
 import { connectErrorFrom } from "../call-errors.ts";
 import { type RefusedCall, seenKey } from "../call-recorder.ts";
 import { FastCall } from "./fast-call.ts";
 import type { FastMethod } from "./fast-methods.ts";
-import { frameOf, sendAnswer, sendError } from "./grpc-answer.ts";
-import { RequestBody } from "./request-body.ts";
+import type { LaneProtocol, Negotiation, RequestBody } from "./lane-protocol.ts";
 
 /** What all exchanges share. */
 export interface ExchangeOptions {
-  readonly readMaxBytes: number;
   /** Told of every call that is refused before an interceptor could see it. */
   readonly onRefused: (call: RefusedCall) => void;
   readonly log: Logger;
@@ -20,9 +17,10 @@ export interface ExchangeOptions {
 /** What the headers of a request say. */
 export interface Opening {
   readonly headers: IncomingHttpHeaders;
+  readonly protocol: LaneProtocol;
   readonly method: FastMethod;
   readonly values: ContextValues;
-  readonly compression: ReturnType<typeof compressionNegotiate>;
+  readonly compression: Negotiation;
   /** Undefined: none. */
   readonly timeoutMs: number | undefined;
   /** Why the call is refused without a look at its message. */
@@ -61,11 +59,12 @@ class Exchange {
     this.#stream = stream;
     this.#opening = opening;
     this.#options = options;
-    this.#call = new FastCall(opening.method.desc, opening.headers, opening.values, opening.timeoutMs);
-    if (opening.refusal) {
-      this.#fail(opening.refusal);
+    const { protocol, method, headers, values, timeoutMs, refusal } = opening;
+    this.#call = new FastCall(protocol.name, method.desc, headers, values, timeoutMs);
+    if (refusal) {
+      this.#finish(this.#fail(refusal));
     } else {
-      this.#body = new RequestBody(options.readMaxBytes);
+      this.#body = protocol.bodyOf(headers);
     }
   }
 
@@ -80,7 +79,7 @@ class Exchange {
     // Node.js lets a request that is reset end, too. What its caller has not ended is nothing to act on.
     if (body && !this.#stream.closed) {
       this.#body = undefined;
-      this.#serve(body.bytes).catch((error: unknown) => this.#break(error));
+      this.#finish(this.#serve(body.bytes));
     }
   }
 
@@ -90,32 +89,31 @@ class Exchange {
     this.#call.interrupt(reason);
     if (this.#body) {
       this.#body = undefined;
-      this.#fail(reason);
+      this.#finish(this.#fail(reason));
     }
   }
 
   async #serve(body: Uint8Array): Promise<void> {
-    const { method, compression } = this.#opening;
+    const { protocol, method, compression } = this.#opening;
     const call = this.#call;
     try {
-      const message = method.read(body, compression.request);
+      const message = protocol.read(method, body, compression.request);
       call.message = message instanceof Promise ? await message : message;
-      const answer = await method.answer(call);
-      const frame = frameOf(answer, method.serialize, compression.response);
-      const ready = frame instanceof Promise ? await frame : frame;
+      const encoded = protocol.encode(method, await method.answer(call), compression.response);
+      const answer = encoded instanceof Promise ? await encoded : encoded;
       if (this.#end()) {
-        sendAnswer(this.#stream, call, ready, compression.response);
+        protocol.send(this.#stream, call, answer, compression.response);
       }
     } catch (error) {
       if (this.#stream.headersSent) {
         throw error;
       }
-      this.#fail(error);
+      await this.#fail(error);
     }
   }
 
-  #fail(reason: unknown): void {
-    const { headers, method, compression } = this.#opening;
+  async #fail(reason: unknown): Promise<void> {
+    const { protocol, headers, method, compression } = this.#opening;
     const refusal = ConnectError.from(reason);
     // What the protocol layer refuses has no details yet.
     const error = refusal.details.length > 0 ? refusal : connectErrorFrom(reason);
@@ -123,7 +121,7 @@ class Exchange {
       this.#options.onRefused({ path: headers[":path"] ?? "", method: method.desc.name, error });
     }
     if (this.#end()) {
-      sendError(this.#stream, this.#call, [refusal, error], compression.response);
+      await protocol.sendError(this.#stream, this.#call, refusal, error, compression.response);
     }
   }
 
@@ -134,9 +132,13 @@ class Exchange {
     return !this.#stream.destroyed && !this.#stream.closed && !this.#stream.headersSent;
   }
 
-  #break(error: unknown): void {
-    this.#options.log.error({ err: error, path: this.#opening.headers[":path"] }, "a call could not be answered");
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  #finish(answering: Promise<void>): void {
+    answering.catch((error: unknown) => {
+      if (!this.#stream.closed) {
+        this.#options.log.error({ err: error, path: this.#opening.headers[":path"] }, "a call could not be answered");
+        this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      }
+    });
   }
 }
 

@@ -11,15 +11,13 @@ import {
 import { StreamHeaders } from "./stream-headers.ts";
 
 /**
- * A unary gRPC call, as interceptors and as handlers know calls. What a call may have and most calls never ask for, it
+ * A unary call, as interceptors and as handlers know calls. What a call may have and most calls never ask for, it
  * makes when it is asked: an AbortSignal and its timer, Headers, the URL.
  *
  * It may be given up while it is under way: by its caller or by its deadline. Whoever listens to `signal` hears of it.
  */
 export class FastCall implements UnaryRequest, HandlerContext {
-  readonly stream = false;
-  readonly requestMethod = "POST";
-  readonly protocolName = "grpc";
+  readonly protocolName: string;
   readonly method: DescMethodUnary;
   readonly contextValues: ContextValues;
   /** Set before the first interceptor sees the call. */
@@ -35,15 +33,25 @@ export class FastCall implements UnaryRequest, HandlerContext {
 
   /** `timeoutMs` is how long the caller waits for the answer; undefined means for ever. */
   constructor(
+    protocolName: string,
     method: DescMethodUnary,
     headers: IncomingHttpHeaders,
     values: ContextValues,
     timeoutMs: number | undefined,
   ) {
+    this.protocolName = protocolName;
     this.method = method;
     this.contextValues = values;
     this.#received = headers;
     this.#deadlineMs = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
+  }
+
+  get stream(): false {
+    return false;
+  }
+
+  get requestMethod(): string {
+    return "POST";
   }
 
   get service(): DescService {
@@ -128,13 +136,16 @@ export class FastCall implements UnaryRequest, HandlerContext {
 
 /** The answer of a handler to a call, as interceptors know answers. */
 export class FastAnswer implements UnaryResponse {
-  readonly stream = false;
   readonly message: Message;
   readonly #call: FastCall;
 
   constructor(call: FastCall, message: Message) {
     this.#call = call;
     this.message = message;
+  }
+
+  get stream(): false {
+    return false;
   }
 
   get method(): DescMethodUnary<DescMessage, DescMessage> {

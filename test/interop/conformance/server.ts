@@ -101,6 +101,7 @@ const common = {
   ],
   readMaxBytes: wanted.messageReceiveLimit || config.maxMessageBytes,
   writeMaxBytes: config.maxMessageBytes,
+  jsonOptions: { registry },
 };
 const handler = createNodeAdapter({
   ...common,
@@ -109,7 +110,6 @@ const handler = createNodeAdapter({
       router.rpc(method as never, implementation[method.localName] as never);
     }
   },
-  jsonOptions: { registry },
 });
 const streamHandler = process.argv.includes("--fast-lane")
   ? createFastLane({

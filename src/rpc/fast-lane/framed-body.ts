@@ -1,8 +1,10 @@
+import type { RequestBody } from "./lane-protocol.ts";
+
 /** Bytes in front of a message: its flags and its length. */
 const prefixBytes = 5;
 
-/** The body of a request, as far as it has come. */
-export class RequestBody {
+/** The body of a gRPC request, as far as it has come. */
+export class FramedBody implements RequestBody {
   readonly #maxBytes: number;
   #first: Buffer | undefined;
   #more: Buffer[] | undefined;
@@ -13,7 +15,7 @@ export class RequestBody {
     this.#maxBytes = maxBytes;
   }
 
-  /** Takes what has come. True when no more is needed to say what is wrong: a message is too long, or one too many. */
+  /** More is not needed when a message is too long, or one too many. */
   push(chunk: Buffer): boolean {
     this.#received += chunk.length;
     if (!this.#first || this.#first.length < prefixBytes) {
