@@ -6,7 +6,6 @@ import { followingRevision, hasEnded, seenAgain } from "./operation-snapshot.ts"
 import type { OperationStore } from "./operation-store.ts";
 import { noOperationsMeter, type OperationsMeter } from "./operations-meter.ts";
 import type { OperationsOptions } from "./operations-options.ts";
-import { pause } from "./pause.ts";
 import { checkOperationId } from "./request-checks.ts";
 import { revisionAt } from "./revision.ts";
 import type { Standing } from "./standing.ts";
@@ -225,20 +224,21 @@ export class OperationReader {
    * Waits for what may depend on a host or the store, but no longer than a caller may have to wait for a dead one.
    * Answers why the snapshot may be out of date then: `late` when the time was over, or the store's trouble.
    */
-  async #inTime(done: Promise<unknown>, late: string | undefined): Promise<string | undefined> {
-    const over = new AbortController();
-    const tooLate = pause(this.#parts.options.pullTimeoutMs + readMarginMs, over.signal).then(() => late);
-    try {
-      return await Promise.race([done.then(() => undefined), tooLate]);
-    } catch (error) {
-      if (!(error instanceof CallError) || error.reason !== "STORE_UNAVAILABLE") {
-        throw error;
-      }
-      return error.message;
-    } finally {
-      // Not with the refresh's own end: then the pause would win the race, and the store's trouble would go untold.
-      over.abort();
-    }
+  #inTime(done: Promise<unknown>, late: string | undefined): Promise<string | undefined> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => resolve(late), this.#parts.options.pullTimeoutMs + readMarginMs).unref();
+      const settle = (error?: unknown) => {
+        clearTimeout(timer);
+        if (error === undefined) {
+          resolve(undefined);
+        } else if (error instanceof CallError && error.reason === "STORE_UNAVAILABLE") {
+          resolve(error.message);
+        } else {
+          reject(error);
+        }
+      };
+      done.then(() => settle(), settle);
+    });
   }
 }
 

@@ -6,14 +6,40 @@ const unknownMethod = "other";
 /** In seconds, up to the longest WaitOperation. */
 const durationBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+/** The calls of one method. */
+interface Tally {
+  readonly labels: { readonly method: string };
+  inFlight: number;
+  readonly byCode: Map<string, number>;
+}
+
 /** Counts calls: rate, errors and duration by method. */
 export function createCallMetrics(registry: Registry): CallMeter {
   const registers = [registry];
-  const requests = new Counter({
+  // Calls are many and collections are few: what is only counted is handed over when somebody collects it.
+  const tallies = new Map<string, Tally>();
+  const tallyOf = (method: string) => {
+    let tally = tallies.get(method);
+    if (!tally) {
+      tally = { labels: { method }, inFlight: 0, byCode: new Map() };
+      tallies.set(method, tally);
+    }
+    return tally;
+  };
+  const count = ({ byCode }: Tally, code: string) => byCode.set(code, (byCode.get(code) ?? 0) + 1);
+  new Counter({
     name: "longhaul_rpc_requests_total",
     help: 'Calls that were answered, by method ("other" when there is no such method) and code.',
     labelNames: ["method", "code"],
     registers,
+    collect() {
+      this.reset();
+      for (const { labels, byCode } of tallies.values()) {
+        for (const [code, calls] of byCode) {
+          this.inc({ ...labels, code }, calls);
+        }
+      }
+    },
   });
   const duration = new Histogram({
     name: "longhaul_rpc_request_duration_seconds",
@@ -22,19 +48,27 @@ export function createCallMetrics(registry: Registry): CallMeter {
     buckets: durationBuckets,
     registers,
   });
-  const inFlight = new Gauge({
+  new Gauge({
     name: "longhaul_rpc_requests_in_flight",
     help: "Calls that have arrived and are not answered yet, by method.",
     labelNames: ["method"],
     registers,
+    collect() {
+      for (const { labels, inFlight } of tallies.values()) {
+        this.set(labels, inFlight);
+      }
+    },
   });
   return {
-    began: (method) => inFlight.inc({ method }),
-    ended: (method, code, seconds) => {
-      inFlight.dec({ method });
-      requests.inc({ method, code });
-      duration.observe({ method }, seconds);
+    began: (method) => {
+      tallyOf(method).inFlight += 1;
     },
-    refused: (method = unknownMethod, code) => requests.inc({ method, code }),
+    ended: (method, code, seconds) => {
+      const tally = tallyOf(method);
+      tally.inFlight -= 1;
+      count(tally, code);
+      duration.observe(tally.labels, seconds);
+    },
+    refused: (method = unknownMethod, code) => count(tallyOf(method), code),
   };
 }

@@ -84,7 +84,7 @@ export function encodeAnswer(
   compression: Compression | null,
   frame: (data: Uint8Array, isCompressed: boolean) => Uint8Array,
 ): Encoded | Promise<Encoded> {
-  return encodedOnce(answer, `${form} ${compression?.name}`, () => {
+  return encodedOnce(answer, compression ? `${form} ${compression.name}` : form, () => {
     const data = serialize(answer);
     return compression && data.byteLength >= compressMinBytes
       ? compression.compress(data).then((packed) => ({ bytes: frame(packed, true), isCompressed: true }))
