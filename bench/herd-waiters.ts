@@ -21,7 +21,7 @@ export async function benchHerdWaiters({ quick }: BenchOptions): Promise<readonl
     const server = await startLonghaul({ flags: { maxWaiters: `${2 * waiters}` }, nodeFlags: ["--expose-gc"] });
     const request = { operationId: await runOperation(server), timeout: { seconds: BigInt(waitSeconds) } };
     const target = methodTarget({ serverUrl: server.url, protocol: "grpc", method, request, token });
-    const answerBytes = await warmUp(server, target);
+    const answerBytes = await warmUp(server, target, request.operationId);
     const before = await server.process.ask<number>("residentBytes");
     const startedMs = Date.now();
     const answered = runH2load(target, { ...clients, calls: waiters }, answerBytes);
@@ -56,21 +56,16 @@ export async function benchHerdWaiters({ quick }: BenchOptions): Promise<readonl
   ];
 }
 
-/** Lets the process reach what it needs for calls as such. Answers the length of an answer. */
-async function warmUp(server: LonghaulProcess, target: Target): Promise<number> {
+/** Lets the process reach what it needs for waits as such: short ones, of fewer callers. Answers an answer's length. */
+async function warmUp(server: LonghaulProcess, target: Target, operationId: string): Promise<number> {
   const answered = callTarget(target);
   await waiting(server, 1);
   await server.process.ask("change");
   const { body } = await answered;
-  const get = methodTarget({
-    serverUrl: server.url,
-    protocol: "grpc",
-    method: OperationsService.method.listOperations,
-    request: { pageSize: 1 },
-    token,
-  });
-  const page = await callTarget(get);
-  await runH2load(get, { calls: 3_000, connections: 10, streams: 10 }, page.body.length);
+  const request = { operationId, timeout: { nanos: 50_000_000 } };
+  const short = methodTarget({ serverUrl: server.url, protocol: "grpc", method, request, token });
+  const late = await callTarget(short);
+  await runH2load(short, { calls: 6_000, connections: 10, streams: 100 }, late.body.length);
   return body.length;
 }
 
