@@ -14,8 +14,14 @@ import { pause } from "./pause.ts";
 
 /** Records read in one pull; the store writes as many in one transaction without holding the event loop for long. */
 const recordsPerPull = 2_000;
-/** Time between two looks at the bridge on behalf of waiters, in milliseconds. */
-const lookIntervalMs = 100;
+/**
+ * Time between two looks at a bridge on behalf of waiters, in milliseconds: the shortest, and the longest, which is that
+ * of 4,000 bridges. A look is cheap, but a timer for each of many is not.
+ */
+const shortestLookMs = 20;
+const longestLookMs = 100;
+const bridgesPerMs = 50;
+let lookedAt = 0;
 
 /** What a source of this process is made of. */
 export interface BridgeSourceOptions {
@@ -69,12 +75,17 @@ export class BridgeSource implements OperationSource {
   async waitForChange(signal: AbortSignal): Promise<void> {
     const { bridge } = this.#options;
     const pulled = this.#pulled;
-    while (!signal.aborted) {
-      const { changedAtMs, cursor } = bridge.read();
-      if (changedAtMs !== pulled?.changedAtMs || cursor !== pulled.cursor) {
-        return;
+    lookedAt += 1;
+    try {
+      while (!signal.aborted) {
+        const { changedAtMs, cursor } = bridge.read();
+        if (changedAtMs !== pulled?.changedAtMs || cursor !== pulled.cursor) {
+          return;
+        }
+        await pause(Math.min(shortestLookMs + lookedAt / bridgesPerMs, longestLookMs), signal);
       }
-      await pause(lookIntervalMs, signal);
+    } finally {
+      lookedAt -= 1;
     }
   }
 

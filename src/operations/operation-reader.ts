@@ -78,7 +78,12 @@ export class OperationReader {
   }
 
   /** Reads one operation. CallError OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none. */
-  async read(operationId: string, wanted: Wanted = {}): Promise<Reading> {
+  read(operationId: string, wanted: Wanted = {}): Promise<Reading> {
+    const reading = this.#atOnce(operationId, wanted);
+    return reading ? Promise.resolve(reading) : this.#readInTime(operationId, wanted);
+  }
+
+  async #readInTime(operationId: string, wanted: Wanted): Promise<Reading> {
     for (let moves = 0; ; moves++) {
       const known = await this.#parts.registry.find(operationId);
       const reading = await this.refreshed(known, wanted);
@@ -86,6 +91,29 @@ export class OperationReader {
         return reading;
       }
     }
+  }
+
+  /**
+   * What is known well enough to be answered without a wait for anything, which is what nearly every poll finds: an
+   * operation that has ended, or one that no other server can own and that was observed just now.
+   */
+  #atOnce(operationId: string, wanted: Wanted): Reading | undefined {
+    const { registry, standing, options } = this.#parts;
+    const known = registry.inMemory(operationId);
+    if (known?.kind === "ended") {
+      return this.reading(known);
+    }
+    if (known?.kind !== "own" || standing.isShared || !standing.isSure) {
+      return undefined;
+    }
+    const { operation, refresh } = known;
+    const { maxStalenessMs = options.cacheTtlMs, knownRevision = 0n, metrics = false } = wanted;
+    const isSettled = !operation.hasMoved && !operation.isInDoubt && knownRevision <= operation.info.revision;
+    if (!isSettled || (operation.source && !refresh.isFresh(maxStalenessMs, metrics))) {
+      return undefined;
+    }
+    this.#meter.readCached();
+    return this.reading(known);
   }
 
   /** Reads those of the operations that exist, by id. */

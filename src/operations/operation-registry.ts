@@ -130,9 +130,14 @@ export class OperationRegistry {
     return this.#own.get(operationId) ?? this.#followed.get(operationId);
   }
 
+  /** An operation that need not be looked up in the store. */
+  inMemory(operationId: string): KnownOperation | undefined {
+    return this.live(operationId) ?? this.#ended.get(operationId);
+  }
+
   /** An operation. CallError OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none. */
   async find(operationId: string): Promise<KnownOperation> {
-    const known = this.#inMemory(operationId);
+    const known = this.inMemory(operationId);
     if (known) {
       return known;
     }
@@ -148,7 +153,7 @@ export class OperationRegistry {
     const found = new Map<string, KnownOperation>();
     const unknown: string[] = [];
     for (const operationId of operationIds) {
-      const known = this.#inMemory(operationId);
+      const known = this.inMemory(operationId);
       if (known) {
         found.set(operationId, known);
       } else {
@@ -262,10 +267,6 @@ export class OperationRegistry {
 
   get #meter(): OperationsMeter {
     return this.#parts.meter ?? noOperationsMeter;
-  }
-
-  #inMemory(operationId: string): KnownOperation | undefined {
-    return this.live(operationId) ?? this.#ended.get(operationId);
   }
 
   #over(operation: LiveOperation): void {

@@ -1,4 +1,4 @@
-import { createContextValues, type Interceptor } from "@connectrpc/connect";
+import type { Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { AccessControl } from "../access/access-control.ts";
@@ -7,6 +7,7 @@ import { type Peer, peerOf, peerOfSession } from "../listener/peer.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
 import { createAccessInterceptor } from "./access-interceptor.ts";
 import type { CallRecorder } from "./call-recorder.ts";
+import { CallValues } from "./call-values.ts";
 import { createEdgeInterceptor } from "./edge-interceptor.ts";
 import type { PortHandlers } from "./entrance.ts";
 import { createFastLane } from "./fast-lane/fast-lane.ts";
@@ -45,7 +46,7 @@ export interface EdgeOptions {
   readonly rateLimitBurst: number;
   /** Whether server reflection is served. */
   readonly reflection: boolean;
-  /** Whether unary calls by gRPC and Connect over HTTP/2 of the own services are answered on their bare HTTP/2 streams. */
+  /** Whether unary calls of the own services over HTTP/2 are answered on its bare streams. */
   readonly fastLane: boolean;
 }
 
@@ -82,7 +83,7 @@ export function createEdge(parts: EdgeParts): PortHandlers {
     // An unknown field is a misspelt one: a filter without its condition would match everything.
     jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
   };
-  const valuesOf = (peer: Peer) => createContextValues().set(peerKey, peer);
+  const valuesOf = (peer: Peer) => new CallValues().set(peerKey, peer);
   return {
     handler: createNodeAdapter({
       ...common,
