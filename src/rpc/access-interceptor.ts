@@ -1,4 +1,4 @@
-import type { DescMethod } from "@bufbuild/protobuf";
+import type { DescMethod, DescService } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
 import type { AccessControl } from "../access/access-control.ts";
 import { permissionDenied } from "../access/access-errors.ts";
@@ -9,15 +9,15 @@ import { peerKey } from "./peer-key.ts";
 /** Finds out who makes each call, and refuses methods that are not for the caller. */
 export function createAccessInterceptor(accessControl: AccessControl): Interceptor {
   const known = new Map<DescMethod, MethodAccess | undefined>();
-  const neededFor = (method: DescMethod): MethodAccess | undefined => {
+  const neededFor = (service: DescService, method: DescMethod): MethodAccess | undefined => {
     if (!known.has(method)) {
-      known.set(method, accessOf(method.parent.typeName, method.name));
+      known.set(method, accessOf(service.typeName, method.name));
     }
     return known.get(method);
   };
   return (next) => async (request) => {
     const { service, method, contextValues, header } = request;
-    const needed = neededFor(method);
+    const needed = neededFor(service, method);
     if (needed === "everybody") {
       return next(request);
     }

@@ -1,10 +1,11 @@
-import { promisify } from "node:util";
 import {
+  type ClientUnaryCall,
   credentials,
   loadPackageDefinition,
   Metadata,
   type ServiceClientConstructor,
   type ServiceError,
+  status,
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { onTestFinished } from "vitest";
@@ -12,9 +13,21 @@ import { protoDirectories } from "./proto-directories.ts";
 
 /** A client made from the protos alone, with nothing but the retries and the load balancing that gRPC itself has. */
 export interface RetryingClient {
-  /** Calls a method by its name in the protocol. Rejects with a ServiceError. */
+  /**
+   * Calls a method by its name in the protocol. Rejects with a ServiceError; with a CutShort, when a part of the answer
+   * had come already: what has been answered in part is never retried by gRPC (gRFC A6).
+   */
   // biome-ignore lint/suspicious/noExplicitAny: messages as the proto loader makes them.
   call(method: string, request: object): Promise<any>;
+}
+
+/** The server died in the middle of an answer. */
+export class CutShort extends Error {
+  override readonly name = "CutShort";
+
+  constructor(options: ErrorOptions) {
+    super("the server died in the middle of an answer", options);
+  }
 }
 
 /** How long one call may take with all its attempts, in milliseconds. */
@@ -58,11 +71,21 @@ export function connectRetryingClient(ports: readonly number[]): RetryingClient 
   onTestFinished(() => client.close());
   return {
     call: (method, request) => {
-      const unary = client[method] as (...args: unknown[]) => void;
-      const run = promisify((done: (error: ServiceError | null, answer?: unknown) => void) => {
-        unary.call(client, request, new Metadata(), { deadline: Date.now() + deadlineMs }, done);
+      const unary = client[method] as (...args: unknown[]) => ClientUnaryCall;
+      return new Promise((resolve, reject) => {
+        let hasBegun = false;
+        const options = { deadline: Date.now() + deadlineMs };
+        const done = (error: ServiceError | null, answer?: unknown) => {
+          if (error) {
+            reject(hasBegun && error.code === status.UNAVAILABLE ? new CutShort({ cause: error }) : error);
+          } else {
+            resolve(answer);
+          }
+        };
+        unary.call(client, request, new Metadata(), options, done).on("metadata", () => {
+          hasBegun = true;
+        });
       });
-      return run();
     },
   };
 }

@@ -40,7 +40,10 @@ export interface LaneProtocol {
   read(method: FastMethod, body: Uint8Array, compression: Compression | null): Message | Promise<Message>;
   /** Throws or rejects with a ConnectError when the answer cannot be sent. */
   encode(method: FastMethod, answer: Message, compression: Compression | null): Encoded | Promise<Encoded>;
-  /** Sends headers, answer and trailers in one go, so that a server which dies has sent all of it or nothing. */
+  /**
+   * Sends headers and answer together: a client that has got the headers does not retry any more (gRFC A6). Trailers of
+   * HTTP/2 follow in the next turn of the event loop, because Node.js sends them so.
+   */
   send(stream: ServerHttp2Stream, call: FastCall, answer: Encoded, compression: Compression | null): void;
   /** Sends an error in the place of what the protocol layer or the handler has said, which may be the same. */
   sendError(
