@@ -32,6 +32,7 @@ export function barPlot(question: string, rows: readonly Row[]): string {
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
+    `<title>${escaped(question)}</title>`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
     `<text x="12" y="24" ${font} font-size="15" font-weight="600" fill="#222">${escaped(`${question}, ${unit}`)}</text>`,
     ...lines,

@@ -7,8 +7,10 @@ import {
   type UnaryRequest,
 } from "@connectrpc/connect";
 import {
+  type Context,
   context,
   isSpanContextValid,
+  ROOT_CONTEXT,
   type Span,
   SpanKind,
   type SpanOptions,
@@ -17,7 +19,7 @@ import {
 } from "@opentelemetry/api";
 import { Code } from "../../gen/google/rpc/code_pb.ts";
 import { codeName } from "../operations/code-name.ts";
-import { tracer } from "../tracing/spans.ts";
+import { areSpansRecorded, tracer } from "../tracing/spans.ts";
 import { traceContextFrom, unrecordedSpan } from "../tracing/trace-context.ts";
 import { type CallRecorder, type RecordedCall, type RecordedMethod, recordedMethod, seenKey } from "./call-recorder.ts";
 import { callSubject } from "./call-subject.ts";
@@ -56,10 +58,7 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
     }
     const protocol = protocolOf(request.header.get("content-type") ?? "");
     const parent = traceContextFrom(request.header);
-    let span = tracer().startSpan(method.name, method.spanOptions[protocol], parent);
-    if (!isSpanContextValid(span.spanContext())) {
-      span = unrecordedSpan(request.header);
-    }
+    const span = spanOf(method, protocol, parent) ?? unrecordedSpan(request.header);
     const message = request.stream ? undefined : (request as UnaryRequest).message;
     request.contextValues.set(seenKey, true);
     recorder.began(method);
@@ -93,6 +92,15 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
       throw error;
     }
   };
+}
+
+/** The span of a call; undefined when nobody records it and it belongs to no trace. */
+function spanOf(method: SeenMethod, protocol: Protocol, parent: Context): Span | undefined {
+  if (parent === ROOT_CONTEXT && !areSpansRecorded()) {
+    return undefined;
+  }
+  const span = tracer().startSpan(method.name, method.spanOptions[protocol], parent);
+  return isSpanContextValid(span.spanContext()) ? span : undefined;
 }
 
 /** Why a call has been given up, if it has; a call of the fast lane makes no signal to say so. */

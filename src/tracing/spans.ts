@@ -87,7 +87,8 @@ export function linkedContext(causes: readonly Context[], within: Context = ROOT
     : trace.setSpanContext(within, first.context);
 }
 
-function areSpansRecorded(): boolean {
+/** Whether a SDK runs that records spans, or may. */
+export function areSpansRecorded(): boolean {
   const provider = trace.getTracerProvider();
   return !(provider instanceof ProxyTracerProvider) || provider.getDelegateTracer("longhaul") !== undefined;
 }
