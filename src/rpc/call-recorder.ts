@@ -37,8 +37,8 @@ export interface RecordedCall {
   readonly protocol: "grpc" | "grpc-web" | "connect";
   readonly durationMs: number;
   readonly caller: string;
-  /** Which operations it was about. */
-  readonly subject: CallSubject;
+  /** Which operations it was about; found out for those who write it down. */
+  readonly subject: () => CallSubject;
   /** Where in its trace the call is. */
   readonly place: SpanContext;
   /** Unset when it was answered. */
@@ -98,7 +98,7 @@ export function createCallRecorder(log: Logger, meter: CallMeter): CallRecorder 
           code,
           durationMs: Math.round(durationMs * 100) / 100,
           caller,
-          ...shortened(subject),
+          ...shortened(subject()),
           ...refusal(error),
           trace_id: place.traceId,
           span_id: place.spanId,

@@ -21,7 +21,14 @@ import { Code } from "../../gen/google/rpc/code_pb.ts";
 import { codeName } from "../operations/code-name.ts";
 import { areSpansRecorded, tracer } from "../tracing/spans.ts";
 import { traceContextFrom, unrecordedSpan } from "../tracing/trace-context.ts";
-import { type CallRecorder, type RecordedCall, type RecordedMethod, recordedMethod, seenKey } from "./call-recorder.ts";
+import {
+  type CallRecorder,
+  type CallSubject,
+  type RecordedCall,
+  type RecordedMethod,
+  recordedMethod,
+  seenKey,
+} from "./call-recorder.ts";
 import { callSubject } from "./call-subject.ts";
 import { callerKey } from "./caller.ts";
 import { FastCall } from "./fast-lane/fast-call.ts";
@@ -63,8 +70,8 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
     request.contextValues.set(seenKey, true);
     recorder.began(method);
     const end = (error: ConnectError | undefined, answer?: unknown) => {
-      const subject = callSubject(message, answer);
-      endSpan(span, error, subject.operationId);
+      const subject = () => callSubject(message, answer);
+      endSpan(span, error, subject);
       recorder.ended({
         method,
         protocol,
@@ -134,8 +141,9 @@ function seenMethod(desc: DescMethod): SeenMethod {
   return { ...method, spanOptions: { grpc, "grpc-web": grpc, connect: options("connectrpc") } };
 }
 
-function endSpan(span: Span, error: ConnectError | undefined, operationId: string | undefined): void {
+function endSpan(span: Span, error: ConnectError | undefined, subject: () => CallSubject): void {
   if (span.isRecording()) {
+    const { operationId } = subject();
     const code = codeName(error?.code ?? Code.OK);
     span.setAttribute("rpc.status_code", code);
     if (operationId !== undefined) {

@@ -153,7 +153,7 @@ function createListRecorder(): { recorder: CallRecorder; take: (isRecorded: bool
         add({ began: name });
       },
       ended: ({ method, protocol, caller, subject, error }) => {
-        add({ ended: method.name, protocol, caller, subject, error: errorOf(error) });
+        add({ ended: method.name, protocol, caller, subject: subject(), error: errorOf(error) });
         open?.resolve();
       },
       refused: ({ path, method, error }) => add({ refused: path, method, error: errorOf(error) }),
