@@ -1,20 +1,23 @@
 import type { ContextKey, ContextValues } from "@connectrpc/connect";
 
-/** What interceptors and handlers tell each other of one call: as connect's, which make their functions anew each time. */
+/**
+ * What interceptors and handlers tell each other of one call: as connect's own, whose functions are made anew for each
+ * call. A value is a property under its key's symbol.
+ */
 export class CallValues implements ContextValues {
-  readonly #values = new Map<symbol, unknown>();
+  [id: symbol]: unknown;
 
   get<T>(key: ContextKey<T>): T {
-    return this.#values.has(key.id) ? (this.#values.get(key.id) as T) : key.defaultValue;
+    return key.id in this ? (this[key.id] as T) : key.defaultValue;
   }
 
   set<T>(key: ContextKey<T>, value: T): this {
-    this.#values.set(key.id, value);
+    this[key.id] = value;
     return this;
   }
 
   delete(key: ContextKey<unknown>): this {
-    this.#values.delete(key.id);
+    delete this[key.id];
     return this;
   }
 }
