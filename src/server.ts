@@ -225,8 +225,10 @@ async function createMembership(from: {
   });
 }
 
-/** Who may do what; undefined on servers that ask nobody who they are. */
-/** Loaded only where callers are asked who they are: what reads policies and tokens is large. */
+/**
+ * Who may do what; undefined on servers that ask nobody who they are. Only where callers are asked it is loaded: what
+ * reads policies and tokens is large.
+ */
 async function createAccess(
   config: Config,
   { now = Date.now }: ServerParts,

@@ -3,7 +3,11 @@ import { once } from "node:events";
 import { expect, test } from "vitest";
 import { cpuMicroseconds, processTree } from "../../bench/harness/process-cpu.ts";
 
-const testOnLinux = test.skipIf(process.platform !== "linux");
+const isLinux = process.platform === "linux";
+if (!isLinux) {
+  process.stderr.write("bench: the CPU of a process is read from /proc, which only Linux has; its tests do not run\n");
+}
+const testOnLinux = test.skipIf(!isLinux);
 
 testOnLinux("CPU of a process grows with its work, and what has ended has none of its own", async () => {
   const before = cpuMicroseconds([process.pid]);
