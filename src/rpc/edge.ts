@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { OperationsService as OperationsServiceDesc } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { AccessControl } from "../access/access-control.ts";
 import { createOperationsFor } from "../access/operations-for.ts";
-import { type Peer, peerOf, peerOfSession } from "../listener/peer.ts";
+import { type Peer, peerOf } from "../listener/peer.ts";
 import type { OperationsService } from "../operations/operations-service.ts";
 import { createAccessInterceptor } from "./access-interceptor.ts";
 import type { CallRecorder } from "./call-recorder.ts";
@@ -46,7 +46,7 @@ export interface EdgeOptions {
   readonly rateLimitBurst: number;
   /** Whether server reflection is served. */
   readonly reflection: boolean;
-  /** Whether unary calls of the own services over HTTP/2 are answered on its bare streams. */
+  /** Whether unary calls of the own services, by gRPC and by POST in Connect, take the fast lane. */
   readonly fastLane: boolean;
 }
 
@@ -84,18 +84,10 @@ export function createEdge(parts: EdgeParts): PortHandlers {
     jsonOptions: { registry: anyTypes, ignoreUnknownFields: false },
   };
   const valuesOf = (peer: Peer) => new CallValues().set(peerKey, peer);
-  return {
-    handler: createNodeAdapter({
-      ...common,
-      routes: createRoutes(services, { ...parts, ...options }),
-      contextValues: (request) => valuesOf(peerOf(request)),
-    }),
-    ...(options.fastLane && {
-      streamHandler: createFastLane({
-        ...common,
-        services,
-        contextValues: (session) => valuesOf(peerOfSession(session)),
-      }),
-    }),
-  };
+  const handler = createNodeAdapter({
+    ...common,
+    routes: createRoutes(services, { ...parts, ...options }),
+    contextValues: (request) => valuesOf(peerOf(request)),
+  });
+  return options.fastLane ? createFastLane(handler, { ...common, services, contextValues: valuesOf }) : { handler };
 }

@@ -1,13 +1,24 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { createContextValues, type HandlerContext } from "@connectrpc/connect";
-import { describe, expect, test } from "vitest";
+import { pino } from "pino";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { OperationInfoSchema } from "../../gen/longhaul/v1/operation_pb.ts";
-import { GetOperationRequestSchema, GetOperationResponseSchema } from "../../gen/longhaul/v1/operations_service_pb.ts";
+import {
+  GetOperationRequestSchema,
+  type GetOperationResponse,
+  GetOperationResponseSchema,
+  OperationsService,
+} from "../../gen/longhaul/v1/operations_service_pb.ts";
+import { listen } from "../../src/listener/listener.ts";
 import type { OperationStore } from "../../src/operations/operation-store.ts";
 import { encodedOnce } from "../../src/rpc/encoded-answers.ts";
+import { createFastLane } from "../../src/rpc/fast-lane/fast-lane.ts";
+import type { Encoded } from "../../src/rpc/fast-lane/lane-protocol.ts";
+import { acceptCompression } from "../../src/rpc/node-adapter.ts";
 import { createOperationsHandlers } from "../../src/rpc/operations-handlers.ts";
 import { PollAnswers } from "../../src/rpc/poll-answers.ts";
+import { listenerLimits } from "../support/listener-limits.ts";
 import { startTestRegistry } from "../support/test-registry.ts";
 
 const snapshot = () => create(OperationInfoSchema, { operationId: "op_1", revision: 7n });
@@ -36,6 +47,51 @@ describe("answers to polls", () => {
     expect(encodedOnce(kept, "json", encode)).not.toBe(bytes);
     const other = create(GetOperationResponseSchema);
     expect(encodedOnce(other, "grpc", encode)).not.toBe(encodedOnce(other, "grpc", encode));
+  });
+
+  test("are encoded once for all who ask in JSON over HTTP/1.1", async () => {
+    const { operations } = await startTestRegistry();
+    const { operationId } = await operations.createOperation({ operationType: "training" });
+    const handlers = createOperationsHandlers(() => operations);
+    let answered: GetOperationResponse | undefined;
+    const { handler } = createFastLane((_, response) => void response.writeHead(404).end(), {
+      services: [
+        {
+          service: OperationsService,
+          implementation: {
+            ...handlers,
+            getOperation: async (request, context) => {
+              answered = (await handlers.getOperation(request, context)) as GetOperationResponse;
+              return answered;
+            },
+          },
+        },
+      ],
+      interceptors: [],
+      ...{ acceptCompression, readMaxBytes: 4_096, writeMaxBytes: 4_096, jsonOptions: {} },
+      contextValues: () => createContextValues(),
+      onRefused: () => {},
+      log: pino({ level: "silent" }),
+    });
+    const listener = await listen(handler, { host: "127.0.0.1", port: 0, limits: listenerLimits() });
+    onTestFinished(() => listener.close(0));
+    const get = async () => {
+      const response = await fetch(`http://127.0.0.1:${listener.port}/longhaul.v1.OperationsService/GetOperation`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ operationId }),
+      });
+      return response.json();
+    };
+    const first = await get();
+    expect(first).toMatchObject({ operation: { operationId } });
+    const { bytes } = encodedOnce<Encoded>(answered as GetOperationResponse, "application/json", () => {
+      throw new Error("the encoding is not kept");
+    });
+    expect(JSON.parse(Buffer.from(bytes).toString())).toEqual(first);
+    // What is written over the kept bytes can be read only by those who are sent them.
+    bytes.fill(" ".charCodeAt(0)).set(Buffer.from('"kept"'));
+    expect(await get()).toBe("kept");
   });
 
   test("do not touch the store for a caller who has the revision, of an operation that runs or has ended", async () => {

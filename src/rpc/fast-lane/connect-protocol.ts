@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders } from "node:http2";
 import type { JsonReadOptions, JsonWriteOptions } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import {
   type Compression,
   createAsyncIterable,
@@ -45,6 +46,15 @@ export function createConnectProtocol(
       return text === null || isLongConnectTimeout(text) ? {} : parseTimeout(text, Number.MAX_SAFE_INTEGER);
     },
     compressionOf: (headers) => negotiate(headers, encodingHeader, acceptHeader, available),
+    lengthErrorOf: (headers) => {
+      const length = Number(headers[lengthHeader] ?? 0);
+      return length > maxBytes
+        ? new ConnectError(
+            `message size ${length} is larger than configured readMaxBytes ${maxBytes}`,
+            Code.ResourceExhausted,
+          )
+        : undefined;
+    },
     bodyOf: () => new PlainBody(maxBytes),
     read: ({ serialization }, body, compression) => {
       const requests = serialization.getI(isBinary);

@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { Code, ConnectError, type ContextValues } from "@connectrpc/connect";
 import type { Logger } from "pino";
@@ -5,7 +6,8 @@ import { connectErrorFrom } from "../call-errors.ts";
 import { type RefusedCall, seenKey } from "../call-recorder.ts";
 import { FastCall } from "./fast-call.ts";
 import type { FastMethod } from "./fast-methods.ts";
-import type { LaneProtocol, Negotiation, RequestBody } from "./lane-protocol.ts";
+import { Http1Stream } from "./http1-stream.ts";
+import type { LaneProtocol, LaneStream, Negotiation, RequestBody } from "./lane-protocol.ts";
 
 /** What all exchanges share. */
 export interface ExchangeOptions {
@@ -15,9 +17,11 @@ export interface ExchangeOptions {
 }
 
 /** What the headers of a request say. */
-export interface Opening {
+export interface Opening<S extends LaneStream = LaneStream> {
   readonly headers: IncomingHttpHeaders;
-  readonly protocol: LaneProtocol;
+  /** Undefined: the headers tell it. */
+  readonly scheme?: "http" | "https";
+  readonly protocol: LaneProtocol<S>;
   readonly method: FastMethod;
   readonly values: ContextValues;
   readonly compression: Negotiation;
@@ -28,16 +32,36 @@ export interface Opening {
 }
 
 const exchange = Symbol("exchange");
-type ExchangeStream = ServerHttp2Stream & { [exchange]?: Exchange | undefined };
+/** What brings a request. */
+type Bringer = { [exchange]?: Pick<Exchange<LaneStream>, "read" | "complete" | "closed"> | undefined };
 
-/** Begins to answer the request that a stream brings. */
-export function beginExchange(stream: ServerHttp2Stream, opening: Opening, options: ExchangeOptions): void {
+/** Begins to answer the request that an HTTP/2 stream brings. */
+export function beginExchange(
+  stream: ServerHttp2Stream,
+  opening: Opening<ServerHttp2Stream>,
+  options: ExchangeOptions,
+): void {
   // Listeners that all streams share: what a stream holds on to lives as long as itself, which is long after its end.
-  (stream as ExchangeStream)[exchange] = new Exchange(stream, opening, options);
+  (stream as Bringer)[exchange] = new Exchange(stream as Bringer, stream, opening, options);
   stream.on("error", ignore);
   stream.on("close", closed);
   stream.on("data", read);
   stream.on("end", complete);
+}
+
+/** Begins to answer a request of HTTP/1.1. */
+export function beginHttp1Exchange(
+  request: IncomingMessage,
+  response: ServerResponse,
+  opening: Opening,
+  options: ExchangeOptions,
+): void {
+  (request as Bringer)[exchange] = new Exchange(request as Bringer, new Http1Stream(response), opening, options);
+  request.on("data", read);
+  request.on("end", complete);
+  response.on("error", ignore);
+  // A request closes as soon as it has been read, a response with its last byte or with the connection.
+  response.on("close", responseClosed);
 }
 
 /**
@@ -47,20 +71,22 @@ export function beginExchange(stream: ServerHttp2Stream, opening: Opening, optio
  * I2 Who is told of the call is told of its end, however it ends: the interceptors if they have seen it, else `onRefused`.
  * I3 A request that is answered early is read to its end, or it would have to be reset.
  */
-class Exchange {
-  readonly #stream: ServerHttp2Stream;
-  readonly #opening: Opening;
+class Exchange<S extends LaneStream> {
+  readonly #bringer: Bringer;
+  readonly #stream: S;
+  readonly #opening: Opening<S>;
   readonly #options: ExchangeOptions;
   readonly #call: FastCall;
   /** What has come of the request; undefined once it is of no interest any more. */
   #body: RequestBody | undefined;
 
-  constructor(stream: ServerHttp2Stream, opening: Opening, options: ExchangeOptions) {
+  constructor(bringer: Bringer, stream: S, opening: Opening<S>, options: ExchangeOptions) {
+    this.#bringer = bringer;
     this.#stream = stream;
     this.#opening = opening;
     this.#options = options;
-    const { protocol, method, headers, values, timeoutMs, refusal } = opening;
-    this.#call = new FastCall(protocol.name, method.desc, headers, values, timeoutMs);
+    const { protocol, method, headers, scheme, values, timeoutMs, refusal } = opening;
+    this.#call = new FastCall(protocol.name, method.desc, headers, values, timeoutMs, scheme);
     if (refusal) {
       this.#finish(this.#fail(refusal));
     } else {
@@ -113,12 +139,12 @@ class Exchange {
   }
 
   async #fail(reason: unknown): Promise<void> {
-    const { protocol, headers, method, compression } = this.#opening;
+    const { protocol, method, compression } = this.#opening;
     const refusal = ConnectError.from(reason);
     // What the protocol layer refuses has no details yet.
     const error = refusal.details.length > 0 ? refusal : connectErrorFrom(reason);
     if (!this.#call.contextValues.get(seenKey)) {
-      this.#options.onRefused({ path: headers[":path"] ?? "", method: method.desc.name, error });
+      this.#options.onRefused({ path: method.path, method: method.desc.name, error });
     }
     if (this.#end()) {
       await protocol.sendError(this.#stream, this.#call, refusal, error, compression.response);
@@ -128,30 +154,34 @@ class Exchange {
   /** The call is over. Whether it can be answered still. */
   #end(): boolean {
     this.#call.end();
-    (this.#stream as ExchangeStream)[exchange] = undefined;
+    this.#bringer[exchange] = undefined;
     return !this.#stream.destroyed && !this.#stream.closed && !this.#stream.headersSent;
   }
 
   #finish(answering: Promise<void>): void {
     answering.catch((error: unknown) => {
       if (!this.#stream.closed) {
-        this.#options.log.error({ err: error, path: this.#opening.headers[":path"] }, "a call could not be answered");
+        this.#options.log.error({ err: error, path: this.#opening.method.path }, "a call could not be answered");
         this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       }
     });
   }
 }
 
-function read(this: ServerHttp2Stream, chunk: Buffer): void {
-  (this as ExchangeStream)[exchange]?.read(chunk);
+function read(this: Bringer, chunk: Buffer): void {
+  this[exchange]?.read(chunk);
 }
 
-function complete(this: ServerHttp2Stream): void {
-  (this as ExchangeStream)[exchange]?.complete();
+function complete(this: Bringer): void {
+  this[exchange]?.complete();
 }
 
-function closed(this: ServerHttp2Stream): void {
-  (this as ExchangeStream)[exchange]?.closed();
+function closed(this: Bringer): void {
+  this[exchange]?.closed();
+}
+
+function responseClosed(this: ServerResponse): void {
+  (this.req as Bringer)[exchange]?.closed();
 }
 
 /** Of a reset the close tells, too. */

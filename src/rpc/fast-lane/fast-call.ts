@@ -23,6 +23,7 @@ export class FastCall implements UnaryRequest, HandlerContext {
   /** Set before the first interceptor sees the call. */
   message!: Message;
   readonly #received: IncomingHttpHeaders;
+  readonly #scheme: string | undefined;
   readonly #deadlineMs: number | undefined;
   #header: Headers | undefined;
   #responseHeader: Headers | undefined;
@@ -31,18 +32,23 @@ export class FastCall implements UnaryRequest, HandlerContext {
   #controller: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** `timeoutMs` is how long the caller waits for the answer; undefined means for ever. */
+  /**
+   * `timeoutMs` is how long the caller waits for the answer; undefined means for ever. `scheme` is "http" or "https";
+   * only over HTTP/2 the headers tell it.
+   */
   constructor(
     protocolName: string,
     method: DescMethodUnary,
     headers: IncomingHttpHeaders,
     values: ContextValues,
     timeoutMs: number | undefined,
+    scheme = headers[":scheme"],
   ) {
     this.protocolName = protocolName;
     this.method = method;
     this.contextValues = values;
     this.#received = headers;
+    this.#scheme = scheme;
     this.#deadlineMs = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
   }
 
@@ -72,8 +78,8 @@ export class FastCall implements UnaryRequest, HandlerContext {
   }
 
   get url(): string {
-    const { ":scheme": scheme, ":authority": authority, host, ":path": path } = this.#received;
-    return `${scheme}://${authority ?? host}${path}`;
+    const { ":authority": authority, host } = this.#received;
+    return `${this.#scheme}://${authority ?? host}/${this.service.typeName}/${this.method.name}`;
   }
 
   get responseHeader(): Headers {

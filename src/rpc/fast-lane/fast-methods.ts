@@ -28,6 +28,8 @@ export interface ServedService<S extends DescService = DescService> {
 
 /** A method as calls of it are answered here. */
 export interface FastMethod {
+  /** Of its calls: "/longhaul.v1.OperationsService/GetOperation". */
+  readonly path: string;
   readonly desc: DescMethodUnary;
   readonly serialization: MethodSerializationLookup<DescMessage, DescMessage>;
   /** Runs the interceptors and the implementation. */
@@ -48,7 +50,8 @@ export function fastMethods(
   for (const { service, implementation } of services) {
     for (const desc of service.methods.filter(isUnary)) {
       const run = (implementation[desc.localName] as unknown as Implementation).bind(implementation);
-      methods.set(`/${service.typeName}/${desc.name}`, fastMethod(desc, run, interceptors, options));
+      const path = `/${service.typeName}/${desc.name}`;
+      methods.set(path, fastMethod(path, desc, run, interceptors, options));
     }
   }
   return methods;
@@ -59,6 +62,7 @@ function isUnary(method: DescMethod): method is DescMethod & DescMethodUnary {
 }
 
 function fastMethod(
+  path: string,
   desc: DescMethodUnary,
   run: Implementation,
   interceptors: readonly Interceptor[],
@@ -67,6 +71,7 @@ function fastMethod(
   const handler = async (call: FastCall) => new FastAnswer(call, create(desc.output, await run(call.message, call)));
   const chain = interceptors.reduceRight<Next>((next, interceptor) => interceptor(next), handler as unknown as Next);
   return {
+    path,
     desc,
     serialization: createMethodSerializationLookup(desc, undefined, options.jsonOptions, options),
     answer: async (call) => (await chain(call as UnaryRequest)).message as Message,

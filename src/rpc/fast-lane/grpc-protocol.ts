@@ -38,7 +38,7 @@ const okTrailers = { [headerGrpcStatus.toLowerCase()]: grpcStatusOk };
 const withTrailers = { waitForTrailers: true };
 
 /** gRPC with messages in protobuf. `maxBytes` is the longest message that is taken. */
-export function createGrpcProtocol(available: Compression[], maxBytes: number): LaneProtocol {
+export function createGrpcProtocol(available: Compression[], maxBytes: number): LaneProtocol<ServerHttp2Stream> {
   return {
     name: "grpc",
     timeoutOf: (headers) => {
@@ -46,6 +46,7 @@ export function createGrpcProtocol(available: Compression[], maxBytes: number): 
       return text === null || isLongGrpcTimeout(text) ? {} : parseTimeout(text, Number.MAX_SAFE_INTEGER);
     },
     compressionOf: (headers) => negotiate(headers, encodingHeader, acceptHeader, available),
+    lengthErrorOf: () => undefined,
     bodyOf: () => new FramedBody(maxBytes),
     read: ({ serialization }, body, compression) => {
       const requests = serialization.getI(true);

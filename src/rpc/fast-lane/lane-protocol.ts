@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ConnectError } from "@connectrpc/connect";
 import { type Compression, compressionNegotiate } from "@connectrpc/connect/protocol";
@@ -29,12 +29,28 @@ export interface Timeout {
   readonly error?: ConnectError | undefined;
 }
 
-/** A protocol for unary calls, on the streams of HTTP/2. */
-export interface LaneProtocol {
+/** What an answer is sent on: a bare stream of HTTP/2, or what stands for one over HTTP/1.1. */
+export interface LaneStream {
+  readonly closed: boolean;
+  readonly destroyed: boolean;
+  readonly headersSent: boolean;
+  /** The error code of HTTP/2 that it has closed with. */
+  readonly rstCode?: number | undefined;
+  /** Begins the answer; its status is among the headers, as ":status". */
+  respond(headers: OutgoingHttpHeaders): void;
+  end(bytes: Uint8Array): void;
+  /** Gives it up, with an error code of HTTP/2. */
+  close(code: number): void;
+}
+
+/** A protocol for unary calls, on streams of a kind. */
+export interface LaneProtocol<S extends LaneStream = LaneStream> {
   /** As connect names it. */
   readonly name: string;
   timeoutOf(headers: IncomingHttpHeaders): Timeout;
   compressionOf(headers: IncomingHttpHeaders): Negotiation;
+  /** Why a request is refused whose headers tell how long it is. */
+  lengthErrorOf(headers: IncomingHttpHeaders): ConnectError | undefined;
   bodyOf(headers: IncomingHttpHeaders): RequestBody;
   /** The message of a request. Throws or rejects with a ConnectError of the protocol layer. */
   read(method: FastMethod, body: Uint8Array, compression: Compression | null): Message | Promise<Message>;
@@ -44,10 +60,10 @@ export interface LaneProtocol {
    * Sends headers and answer together: a client that has got the headers does not retry any more (gRFC A6). Trailers of
    * HTTP/2 follow in the next turn of the event loop, because Node.js sends them so.
    */
-  send(stream: ServerHttp2Stream, call: FastCall, answer: Encoded, compression: Compression | null): void;
+  send(stream: S, call: FastCall, answer: Encoded, compression: Compression | null): void;
   /** Sends an error in the place of what the protocol layer or the handler has said, which may be the same. */
   sendError(
-    stream: ServerHttp2Stream,
+    stream: S,
     call: FastCall,
     said: ConnectError,
     error: ConnectError,

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http2";
 
 /**
- * The headers of an HTTP/2 request as a `Headers`. Reading one costs a look into what Node.js has parsed; the real
+ * The headers of a request as a `Headers`. Reading one costs a look into what Node.js has parsed; the real
  * object is made only for those who change or walk through them.
  */
 export class StreamHeaders implements Headers {

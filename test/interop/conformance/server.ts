@@ -24,6 +24,7 @@ import { listen } from "../../../src/listener/listener.ts";
 import { tlsFromSettings } from "../../../src/listener/listener-tls.ts";
 import { createCallRecorder, noCallMeter } from "../../../src/rpc/call-recorder.ts";
 import { createEdgeInterceptors } from "../../../src/rpc/edge.ts";
+import type { PortHandlers } from "../../../src/rpc/entrance.ts";
 import { createFastLane } from "../../../src/rpc/fast-lane/fast-lane.ts";
 import { acceptCompression, createNodeAdapter } from "../../../src/rpc/node-adapter.ts";
 import { testConfig } from "../../support/test-config.ts";
@@ -103,7 +104,7 @@ const common = {
   writeMaxBytes: config.maxMessageBytes,
   jsonOptions: { registry },
 };
-const handler = createNodeAdapter({
+const plainHandler = createNodeAdapter({
   ...common,
   routes: (router) => {
     for (const method of methods) {
@@ -111,14 +112,14 @@ const handler = createNodeAdapter({
     }
   },
 });
-const streamHandler = process.argv.includes("--fast-lane")
-  ? createFastLane({
+const { handler, streamHandler }: PortHandlers = process.argv.includes("--fast-lane")
+  ? createFastLane(plainHandler, {
       ...common,
       services: [{ service: { ...service, methods } as DescService, implementation: implementation as never }],
       contextValues: () => createContextValues(),
       onRefused: () => {},
     })
-  : undefined;
+  : { handler: plainHandler };
 const tls = await tlsFromSettings(config, log);
 const listener = await listen(handler, { host: "127.0.0.1", port: 0, limits: config, tls, streamHandler });
 tell({ host: "127.0.0.1", port: listener.port, ...(wanted.useTls && { pemCert: wanted.serverCreds?.cert }) });

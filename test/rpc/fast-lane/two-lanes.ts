@@ -13,6 +13,7 @@ import { roleTokenSettings } from "../../support/access-files.ts";
 import { listenerLimits } from "../../support/listener-limits.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { testConfig } from "../../support/test-config.ts";
+import { createHttp1Caller, type Http1Outcome } from "./http1-call.ts";
 
 /** One call, byte by byte. */
 export interface LaneCall {
@@ -21,9 +22,11 @@ export interface LaneCall {
   readonly chunks: readonly Uint8Array[];
   /**
    * What the client does after that: it waits for the answer, resets the stream, or loses the connection without having
-   * ended the request; the last two are for calls of gRPC. Default "end".
+   * ended the request; over HTTP/1.1 a reset is a lost connection, too. Default "end".
    */
   readonly finally?: "end" | "end and reset" | "lose";
+  /** Whether over HTTP/1.1 the headers tell the length of the body. Default: it comes in chunks. */
+  readonly isMeasured?: boolean;
 }
 
 /** What is seen of a call from both sides. */
@@ -41,17 +44,19 @@ export interface Outcome {
 /** One way into a registry. `isTrailersOnly`: the answer was a single frame of headers. */
 export interface Lane {
   call(call: LaneCall): Promise<{ readonly outcome: Outcome; readonly isTrailersOnly: boolean }>;
+  /** The same over HTTP/1.1. */
+  callHttp1(call: LaneCall): Promise<{ readonly outcome: Outcome & Http1Outcome; readonly isTrailersOnly: false }>;
 }
 
 /** What a message may have, small enough to be exceeded. */
 export const maxMessageBytes = 4_096;
 
-/** Opens two ports to one registry that differ in nothing but the lane that answers unary gRPC calls. */
+/** Opens two ports to one registry that differ in nothing but the lane that answers unary calls. */
 export async function openTwoLanes(operations: OperationsService): Promise<{ fast: Lane; plain: Lane }> {
   const config = testConfig(await temporaryDirectory(), { maxMessageBytes, ...(await roleTokenSettings()) });
   const log = pino({ level: "silent" });
   const open = async (fastLane: boolean): Promise<Lane> => {
-    const { recorder, take } = createListRecorder();
+    const { recorder, take, hasBegun } = createListRecorder();
     const jwt = { issuer: "", audience: "", algorithms: [] };
     const { handler, streamHandler } = createEdge({
       operations,
@@ -71,7 +76,15 @@ export async function openTwoLanes(operations: OperationsService): Promise<{ fas
       await listener.close(0);
     });
     await once(session, "connect");
-    return { call: (call) => makeCall(session, call, take) };
+    const overHttp1 = createHttp1Caller(listener.port, hasBegun);
+    return {
+      call: (call) => makeCall(session, call, take),
+      callHttp1: async (call) => {
+        const seen = await overHttp1(call);
+        const isRecorded = (call.finally ?? "end") !== "end";
+        return { outcome: { ...seen, records: await take(isRecorded) }, isTrailersOnly: false };
+      },
+    };
   };
   return { fast: await open(true), plain: await open(false) };
 }
@@ -136,7 +149,7 @@ function withoutDate({ date: _, ...headers }: http2.IncomingHttpHeaders): http2.
  * Keeps what is recorded, without what differs from call to call. `take` waits for the end of a call that has begun,
  * and if `isRecorded` for the beginning, too.
  */
-function createListRecorder(): { recorder: CallRecorder; take: (isRecorded: boolean) => Promise<object[]> } {
+function createListRecorder() {
   let records: object[] = [];
   let first = Promise.withResolvers<void>();
   let open: PromiseWithResolvers<void> | undefined;
@@ -146,19 +159,22 @@ function createListRecorder(): { recorder: CallRecorder; take: (isRecorded: bool
   };
   const errorOf = (error: ConnectError | undefined) =>
     error && { code: error.code, message: error.rawMessage, details: error.details.length };
-  return {
-    recorder: {
-      began: ({ name }) => {
-        open = Promise.withResolvers();
-        add({ began: name });
-      },
-      ended: ({ method, protocol, caller, subject, error }) => {
-        add({ ended: method.name, protocol, caller, subject: subject(), error: errorOf(error) });
-        open?.resolve();
-      },
-      refused: ({ path, method, error }) => add({ refused: path, method, error: errorOf(error) }),
+  const recorder: CallRecorder = {
+    began: ({ name }) => {
+      open = Promise.withResolvers();
+      add({ began: name });
     },
-    take: async (isRecorded) => {
+    ended: ({ method, protocol, caller, subject, error }) => {
+      add({ ended: method.name, protocol, caller, subject: subject(), error: errorOf(error) });
+      open?.resolve();
+    },
+    refused: ({ path, method, error }) => add({ refused: path, method, error: errorOf(error) }),
+  };
+  return {
+    recorder,
+    /** Resolves with the first record of a call. */
+    hasBegun: () => first.promise,
+    take: async (isRecorded: boolean): Promise<object[]> => {
       if (isRecorded) {
         await first.promise;
       }
