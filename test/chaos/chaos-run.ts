@@ -34,7 +34,7 @@ export interface ChaosReport {
 }
 
 /** The longest time from the first work after a kill to the next one, in milliseconds. */
-const longestRoundMs = 600;
+const longestRoundMs = 300;
 /** How long it may take after a kill until work begins again, in milliseconds. */
 const atWorkWithinMs = 30_000;
 const lookMs = 20;
