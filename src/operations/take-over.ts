@@ -90,6 +90,8 @@ export async function recover(context: TakeOverContext, stored: StoredOperation)
     control.watchTimeout(operation);
     void delivery.deliver();
   } else if (recovery.outcome === "restartable" && executor && !stored.info.cancellation) {
+    // The process that is gone may have told of more than it has stored.
+    await operation.observe((current) => staleSnapshot(current, "it waits to be run again", now()));
     executor.dispatch(stored, control, { origin: operation.origin, again: true });
   } else {
     await control.untilStored(operationId, "the end", () => settleLost(context, operation));
