@@ -12,6 +12,7 @@ import { createEdgeInterceptors } from "../src/rpc/edge.ts";
 import { FastAnswer, FastCall } from "../src/rpc/fast-lane/fast-call.ts";
 import { createServerLog } from "../src/telemetry/server-log.ts";
 import { createServerMetrics } from "../src/telemetry/server-metrics.ts";
+import { keepContexts } from "../src/tracing/spans.ts";
 import { cpuOf } from "./harness/burst-rows.ts";
 import { pairedBursts } from "./harness/bursts.ts";
 import { temporaryDirectory } from "./harness/leftovers.ts";
@@ -60,13 +61,14 @@ export async function benchInterceptors({ quick }: BenchOptions): Promise<readon
       subject: "its interceptors: sight, errors, access, limit, rules",
       unit: "µs",
       value: spread(samples),
-      ratios: [{ to: whole, of: spread(ratios(samples, calls)) }],
+      ratios: [{ to: whole, of: spread(ratios(samples, calls)), bar: { atMost: 0.1 } }],
     },
   ];
 }
 
 /** Those of a server with every standard feature. */
 function standardInterceptors(): readonly Interceptor[] {
+  keepContexts();
   const directory = temporaryDirectory();
   const access = { tokensFile: join(directory, "tokens.json"), accessPolicyFile: join(directory, "policy.json") };
   writeFileSync(access.tokensFile, JSON.stringify({ tokens: [{ name: "bench", token }] }));

@@ -9,7 +9,7 @@ export interface NamedPart {
 
 /**
  * All parts, in the order in which they run and are told of. Those whose names begin alike are run together by what
- * they have in common: "store" is both of store-in-process and store-over-grpc.
+ * they have in common: "store" is store-in-process, store-transitions and store-over-grpc.
  */
 export const parts: ReadonlyMap<string, NamedPart> = new Map<string, NamedPart>([
   ["rpc", { run: async (options) => (await import("./rpc.ts")).benchRpc(options) }],
@@ -18,6 +18,13 @@ export const parts: ReadonlyMap<string, NamedPart> = new Map<string, NamedPart>(
     "store-in-process",
     {
       run: async (options) => (await import("./store-in-process.ts")).benchStoreInProcess(options),
+      needsH2load: false,
+    },
+  ],
+  [
+    "store-transitions",
+    {
+      run: async (options) => (await import("./store-transitions.ts")).benchStoreTransitions(options),
       needsH2load: false,
     },
   ],

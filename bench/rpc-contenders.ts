@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { toBinary } from "@bufbuild/protobuf";
 import { type OperationInfo, OperationStatus } from "../gen/longhaul/v1/operation_pb.ts";
 import { type GetOperationResponse, OperationsService } from "../gen/longhaul/v1/operations_service_pb.ts";
@@ -66,7 +67,7 @@ export async function startReference(script: string, lane: Lane, poll: Poll, isF
   const { message } = await callTarget(target(lane.server.url, "grpc", lane.operation, poll));
   const encoded = toBinary(method.output, message);
   const answer = Buffer.from(isFramed ? framed(encoded) : encoded).toString("hex");
-  return startNode(new URL(`./servers/${script}.ts`, import.meta.url), [answer]);
+  return startNode(fileURLToPath(new URL(`./servers/${script}.ts`, import.meta.url)), [answer]);
 }
 
 function target(serverUrl: string, protocol: Protocol, { operationId, revision }: OperationInfo, poll: Poll) {

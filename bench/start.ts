@@ -1,10 +1,9 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, globSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { OperationsService } from "../gen/longhaul/v1/operations_service_pb.ts";
 import { freePort } from "../test/support/free-port.ts";
 import { accepts } from "./harness/accepts.ts";
+import { builtCommandLine } from "./harness/built-package.ts";
 import { cores } from "./harness/cores.ts";
 import { temporaryDirectory } from "./harness/leftovers.ts";
 import { startProcess } from "./harness/pinned-process.ts";
@@ -12,14 +11,11 @@ import type { BenchOptions, Row } from "./harness/row.ts";
 import { ratios, spread } from "./harness/statistics.ts";
 import { callTarget, methodTarget } from "./harness/target.ts";
 
-const root = new URL("..", import.meta.url);
-const built = fileURLToPath(new URL("dist/src/cli/main.js", root));
 const question = "From the start of the process";
 const floor = "node -e 0, to its end";
 
 /** How long the built server takes from its start, with an empty SQLite store, to its first answer. */
 export async function benchStart({ quick }: BenchOptions): Promise<readonly Row[]> {
-  buildIfOld();
   const starts: number[] = [];
   const floors: number[] = [];
   await startToAnswer();
@@ -42,25 +38,12 @@ export async function benchStart({ quick }: BenchOptions): Promise<readonly Row[
   ];
 }
 
-/** Runs `npm run build` when dist/ is not there or is older than a source file. */
-function buildIfOld(): void {
-  const newest = Math.max(
-    ...globSync("{src,gen}/**/*.ts", { cwd: root }).map((path) => statSync(new URL(path, root)).mtimeMs),
-  );
-  if (!existsSync(built) || statSync(built).mtimeMs < newest) {
-    const { status, stdout, stderr } = spawnSync("npm", ["run", "--silent", "build"], { cwd: root, encoding: "utf8" });
-    if (status !== 0) {
-      throw new Error(`the build fails:\n${stdout}${stderr}`);
-    }
-  }
-}
-
 /** Milliseconds to the answer of a call that reads the store. */
 async function startToAnswer(): Promise<number> {
   const port = await freePort();
   const startedMs = performance.now();
   const flags = ["--port", `${port}`, "--data-dir", temporaryDirectory()];
-  const server = startProcess(process.execPath, [built, "serve", ...flags]);
+  const server = startProcess(process.execPath, [builtCommandLine(), "serve", ...flags]);
   while (!(await accepts(port))) {
     if (server.hasEnded()) {
       throw new Error(`the server has ended:\n${server.output()}`);

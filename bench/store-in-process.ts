@@ -91,7 +91,8 @@ async function appendRate(store: OperationStore, round: number, batches: number)
   });
 }
 
-async function rate(count: number, body: () => Promise<void>): Promise<number> {
+/** How many of something per second a body does that does `count` of it. */
+export async function rate(count: number, body: () => Promise<void>): Promise<number> {
   const startedMs = performance.now();
   await body();
   return (count / (performance.now() - startedMs)) * 1_000;
@@ -101,7 +102,8 @@ function operationIdOf(prefix: string, index: number): string {
   return `op_training_20250120_093000_${prefix}${index}`;
 }
 
-function newOperations(prefix: string, count: number): StoredOperation[] {
+/** New operations, whose ids begin alike. */
+export function newOperations(prefix: string, count: number): StoredOperation[] {
   return Array.from({ length: count }, (_, index) => newOperation(operationIdOf(prefix, index)));
 }
 

@@ -235,7 +235,7 @@ export const settings = {
     "switch",
     "LONGHAUL_FAST_LANE",
     true,
-    "Whether unary calls over HTTP/2, by gRPC and Connect, are answered on its bare streams; off, all go through connect-node",
+    "Whether unary calls by gRPC, and by POST in Connect, are answered without connect-node; off, all go through it",
   ),
   reflection: setting<boolean>("switch", "LONGHAUL_REFLECTION", true, "Whether gRPC server reflection is served"),
   adminPort: setting<string>(

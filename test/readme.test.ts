@@ -59,15 +59,6 @@ test("the pages and files the README and its pages link to exist", () => {
   expect(missing).toEqual([]);
 });
 
-test("the examples of a deployment set nothing that is not a setting", () => {
-  const known = new Set<string>(Object.values(settings).map(({ env }) => env));
-  for (const file of ["deploy/docker-compose.yml", "deploy/kubernetes.yaml", "deploy/Dockerfile"]) {
-    const named = new Set(read(file).match(/\bLONGHAUL_[A-Z_]+\b/g));
-    expect(named.size, file).toBeGreaterThan(0);
-    expect(named.difference(known), file).toEqual(new Set());
-  }
-});
-
 test("the page about replicas tells of every failure reason and the settings they need", () => {
   const page = read("docs/replicas.md");
   for (const name of ["PROCESS_RESTARTED", "HOST_LOST", "LONGHAUL_DATABASE_URL", "LONGHAUL_ADVERTISE_URL", "leaseMs"]) {

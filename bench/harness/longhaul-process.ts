@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcJsTransport, PollingClient } from "longhaul";
 import { settings } from "../../src/settings.ts";
+import { builtCommandLine } from "./built-package.ts";
 import { temporaryDirectory, undoAtEnd } from "./leftovers.ts";
 import { type PinnedProcess, startNode } from "./pinned-process.ts";
 
@@ -33,7 +34,7 @@ export interface LonghaulOptions {
 const upWithinMs = 30_000;
 
 /**
- * Starts a server through the command line, with every standard interceptor at work: the log at its default level in a
+ * Starts a server through the command line of the built package, with every standard interceptor at work: the log at its default level in a
  * file, Prometheus, a static token, a role, and a rate limit that is never reached.
  */
 export async function startLonghaul(options: LonghaulOptions = {}): Promise<LonghaulProcess> {
@@ -41,7 +42,7 @@ export async function startLonghaul(options: LonghaulOptions = {}): Promise<Long
   const flags = { ...standardFlags(directory), ...options.flags };
   const { env, nodeFlags, core } = options;
   const server = startNode(
-    new URL("../../src/cli/main.ts", import.meta.url),
+    builtCommandLine(),
     ["serve", ...Object.entries(flags).flatMap(([key, value]) => [`--${kebabCase(key)}`, value])],
     { ...(env && { env }), ...(nodeFlags && { nodeFlags }), ...(core !== undefined && { core }) },
   );

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { cores } from "./cores.ts";
 import { temporaryDirectory, undoAtEnd } from "./leftovers.ts";
 
@@ -38,14 +37,14 @@ export interface ProcessOptions {
 const controlModule = new URL("../servers/control.ts", import.meta.url).href;
 const upWithinMs = 30_000;
 
-/** Runs a module in Node.js from source, with servers/control.ts in it. */
+/** Runs a module in Node.js, with servers/control.ts in it. */
 export function startNode(
-  module: URL,
+  module: string,
   args: readonly string[],
   { nodeFlags = [], ...options }: ProcessOptions & { readonly nodeFlags?: readonly string[] } = {},
 ): PinnedProcess {
-  const flags = ["--conditions=source", "--import", controlModule, ...nodeFlags];
-  return startProcess(process.execPath, [...flags, fileURLToPath(module), ...args], { ...options, hasControl: true });
+  const flags = ["--import", controlModule, ...nodeFlags];
+  return startProcess(process.execPath, [...flags, module, ...args], { ...options, hasControl: true });
 }
 
 /** Runs a program. It ends with the suite. */

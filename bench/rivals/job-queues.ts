@@ -36,7 +36,7 @@ export function installQueues(): string | undefined {
 /** BullMQ over a Redis on the server's core. */
 export async function startBullmq(): Promise<JobQueue> {
   const redis = await startRedis();
-  const server = startNode(new URL("./bullmq-polls.ts", import.meta.url), [`${redis.port}`]);
+  const server = startNode(fileURLToPath(new URL("./bullmq-polls.ts", import.meta.url)), [`${redis.port}`]);
   const stop = async () => {
     await server.stop();
     await redis.process.stop();
@@ -54,7 +54,9 @@ export async function startPgBoss(): Promise<JobQueue> {
     for (const pid of processTree(postmaster)) {
       execFileSync("taskset", ["-acp", cores.server, `${pid}`]);
     }
-    const server = startNode(new URL("./pg-boss-polls.ts", import.meta.url), [await postgres.createDatabase()]);
+    const server = startNode(fileURLToPath(new URL("./pg-boss-polls.ts", import.meta.url)), [
+      await postgres.createDatabase(),
+    ]);
     const stop = async () => {
       await server.stop();
       await postgres.stop();

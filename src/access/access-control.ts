@@ -1,6 +1,5 @@
-import type { X509Certificate } from "node:crypto";
 import { watchFile } from "../files/watched-file.ts";
-import { type AuthenticatorOptions, createAuthenticator } from "./authenticator.ts";
+import { type AuthenticatorOptions, type Connection, createAuthenticator } from "./authenticator.ts";
 import { CallerAccess } from "./caller-access.ts";
 import { type Policy, policyFrom } from "./policy.ts";
 import type { Principal } from "./principal.ts";
@@ -13,10 +12,7 @@ export interface AccessControlOptions extends AuthenticatorOptions {
 /** Finds out what the maker of a call may do. */
 export interface AccessControl {
   /** As `Authenticator.authenticate`; the same object each time, as long as the policy is the same. */
-  identify(
-    authorization: string | null,
-    certificate: X509Certificate | undefined,
-  ): CallerAccess | Promise<CallerAccess>;
+  identify(authorization: string | null, over: Connection): CallerAccess | Promise<CallerAccess>;
 }
 
 /** Makes an access control. Throws an Error that names the file that cannot be read. */
@@ -25,8 +21,8 @@ export function createAccessControl(options: AccessControlOptions): AccessContro
   const authenticator = createAuthenticator(options);
   const policy = watchFile({ paths: [accessPolicyFile], what: "the access policy", parse: policyFrom, log, now });
   const known = new WeakMap<Principal, { readonly policy: Policy; readonly access: CallerAccess }>();
-  const accessOf = (principal: Principal): CallerAccess => {
-    const current = policy.current();
+  const accessOf = (principal: Principal, nowMs: number): CallerAccess => {
+    const current = policy.current(nowMs);
     const seen = known.get(principal);
     if (seen?.policy === current) {
       return seen.access;
@@ -36,9 +32,12 @@ export function createAccessControl(options: AccessControlOptions): AccessContro
     return access;
   };
   return {
-    identify: (authorization, certificate) => {
-      const principal = authenticator.authenticate(authorization, certificate);
-      return principal instanceof Promise ? principal.then(accessOf) : accessOf(principal);
+    identify: (authorization, over) => {
+      const nowMs = now();
+      const principal = authenticator.authenticate(authorization, over, nowMs);
+      return principal instanceof Promise
+        ? principal.then((found) => accessOf(found, now()))
+        : accessOf(principal, nowMs);
     },
   };
 }

@@ -26,13 +26,19 @@ export interface AuthenticatorOptions {
   readonly now: () => number;
 }
 
+/** What calls come over; the same object for all calls of one. */
+export interface Connection {
+  /** The client's, which must have been verified. */
+  readonly certificate?: X509Certificate;
+}
+
 /** Finds out who makes a call. */
 export interface Authenticator {
   /**
-   * Who has sent this `authorization` header over a connection with this certificate, which must have been verified. A
-   * header decides alone, whatever the certificate says. Throws or rejects with a CallError UNAUTHENTICATED.
+   * Who has sent this `authorization` header over a connection. A header decides alone, whatever the certificate says.
+   * `nowMs` is the time of the call. Throws or rejects with a CallError UNAUTHENTICATED.
    */
-  authenticate(authorization: string | null, certificate: X509Certificate | undefined): Principal | Promise<Principal>;
+  authenticate(authorization: string | null, over: Connection, nowMs: number): Principal | Promise<Principal>;
 }
 
 /** A token that was found good. It stays so until a time, and as long as what vouches for it is the same. */
@@ -58,24 +64,39 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   const keys = keysOf(options);
   // By digest, so that no token stays in memory.
   const known = new LRUCache<string, KnownToken>({ max: knownTokens });
+  // But one as long as its connection, which has it in its own tables anyway: the digest is most of what a known token
+  // costs, and callers send the same one again and again. Only who shares the connection could time the comparison.
+  const lastOver = new WeakMap<Connection, { readonly authorization: string; readonly token: KnownToken }>();
   const spiffeIds = new WeakMap<X509Certificate, Principal>();
 
-  const byToken = (token: string): Principal | Promise<Principal> => {
+  const isGood = ({ untilMs, vouchedBy }: KnownToken, nowMs: number) =>
+    nowMs < untilMs && (vouchedBy === tokens?.current(nowMs) || vouchedBy === keys?.current(nowMs));
+
+  const byHeader = (authorization: string, over: Connection, nowMs: number): Principal | Promise<Principal> => {
+    const last = lastOver.get(over);
+    if (last?.authorization === authorization && isGood(last.token, nowMs)) {
+      return last.token.principal;
+    }
+    const token = bearerPattern.exec(authorization)?.[1];
+    if (token === undefined) {
+      throw unauthenticated("the authorization header holds no bearer token");
+    }
     const digest = digestOf(token);
     const seen = known.get(digest);
-    if (seen && now() < seen.untilMs && (seen.vouchedBy === tokens?.current() || seen.vouchedBy === keys?.current())) {
+    if (seen && isGood(seen, nowMs)) {
+      lastOver.set(over, { authorization, token: seen });
       return seen.principal;
     }
-    const listed = tokens && findToken(tokens.current(), digest);
+    const listed = tokens && findToken(tokens.current(nowMs), digest);
     if (tokens && listed) {
       const principal: Principal = { kind: "token", name: listed.name };
-      known.set(digest, { principal, untilMs: Number.POSITIVE_INFINITY, vouchedBy: tokens.current() });
+      known.set(digest, { principal, untilMs: Number.POSITIVE_INFINITY, vouchedBy: tokens.current(nowMs) });
       return principal;
     }
     if (!keys || !jwtPattern.test(token)) {
       throw unauthenticated("the token is not valid");
     }
-    return byJwt(token, digest, keys.current());
+    return byJwt(token, digest, keys.current(nowMs));
   };
 
   const byJwt = async (token: string, digest: string, findKey: JWTVerifyGetKey): Promise<Principal> => {
@@ -85,7 +106,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return principal;
   };
 
-  const byCertificate = (certificate: X509Certificate): Principal => {
+  const byCertificate = (certificate: X509Certificate, nowMs: number): Principal => {
     let principal = spiffeIds.get(certificate);
     if (!principal) {
       const name = spiffeIdOf(certificate);
@@ -96,23 +117,19 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       spiffeIds.set(certificate, principal);
     }
     // A connection may outlive the certificate it was made with.
-    if (now() > certificate.validToDate.getTime()) {
+    if (nowMs > certificate.validToDate.getTime()) {
       throw unauthenticated("the client certificate has expired");
     }
     return principal;
   };
 
   return {
-    authenticate: (authorization, certificate) => {
+    authenticate: (authorization, over, nowMs) => {
       if (authorization !== null) {
-        const token = bearerPattern.exec(authorization)?.[1];
-        if (token === undefined) {
-          throw unauthenticated("the authorization header holds no bearer token");
-        }
-        return byToken(token);
+        return byHeader(authorization, over, nowMs);
       }
-      if (certificate) {
-        return byCertificate(certificate);
+      if (over.certificate) {
+        return byCertificate(over.certificate, nowMs);
       }
       throw unauthenticated("the call carries no credential: neither a bearer token nor a verified client certificate");
     },

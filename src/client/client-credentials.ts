@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { getCACertificates } from "node:tls";
+import { getCACertificates, type SecureContextOptions } from "node:tls";
 import { type ChannelCredentials, credentials, experimental } from "@grpc/grpc-js";
 import { type FileLog, watchFile } from "../files/watched-file.ts";
 import { isLoopback } from "./loopback.ts";
@@ -22,6 +22,8 @@ export interface CredentialFiles {
 export interface ClientCredentials {
   /** For connections over TLS. */
   readonly channel: ChannelCredentials;
+  /** The same for a connection over TLS that is made now: what the files hold. */
+  secureContext(): SecureContextOptions;
   /** The `authorization` header for calls to a server; undefined when there is no token. */
   authorization(): string | undefined;
   /** Why the token must not be sent to a server; undefined when it may, or there is none. */
@@ -92,6 +94,13 @@ export function createClientCredentials(
       : credentials.createSsl();
   return {
     channel,
+    secureContext: () => {
+      const own = identity?.current();
+      return {
+        ...(ca && { ca: ca.current().caCertificate }),
+        ...(own && { cert: own.certificate, key: own.privateKey }),
+      };
+    },
     authorization: () => token?.current(),
     whyNotTo: ({ protocol, hostname, host }) =>
       token === undefined || protocol === "https:" || insecure || isLoopback(hostname)

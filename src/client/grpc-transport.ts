@@ -51,6 +51,8 @@ export interface GrpcTransportOptions {
 
 /** A Connect transport that owns a gRPC channel. */
 export interface GrpcTransport extends Transport {
+  /** The address that the last answer came from, such as "127.0.0.1:50051"; undefined before the first one. */
+  readonly peer: string | undefined;
   /** Ends open calls and all later ones with UNAVAILABLE and frees the connection. Safe to repeat. */
   close(): void;
   /** Connects if need be. True once connected, false after the time, an abort or a close. */
@@ -72,8 +74,15 @@ export function createGrpcJsTransport(options: GrpcTransportOptions): GrpcTransp
   const client = createChannelClient(url, options);
   const defaultTimeoutMs = options.defaultTimeoutMs ?? 10_000;
   const closing = new AbortController();
+  let peer: string | undefined;
+  const onAnswer = (from: string) => {
+    peer = from;
+  };
   setMaxListeners(0, closing.signal);
   return {
+    get peer() {
+      return peer;
+    },
     async unary<I extends DescMessage, O extends DescMessage>(
       method: DescMethodUnary<I, O>,
       signal: AbortSignal | undefined,
@@ -99,7 +108,7 @@ export function createGrpcJsTransport(options: GrpcTransportOptions): GrpcTransp
         },
         next: (request) => {
           closing.signal.throwIfAborted();
-          return callUnary(client, request, timeoutMs, closing.signal);
+          return callUnary(client, request, timeoutMs, closing.signal, onAnswer);
         },
         interceptors: [...(options.interceptors ?? [])],
         ...(timeoutMs === undefined ? {} : { timeoutMs }),
@@ -171,6 +180,7 @@ function callUnary<I extends DescMessage, O extends DescMessage>(
   request: UnaryRequest<I, O>,
   timeoutMs: number | undefined,
   closing: AbortSignal,
+  onAnswer: (peer: string) => void,
 ): Promise<UnaryResponse<I, O>> {
   const { method, signal } = request;
   return new Promise((resolve, reject) => {
@@ -198,6 +208,7 @@ function callUnary<I extends DescMessage, O extends DescMessage>(
     // Comes after the callback and brings the trailers.
     call.on("status", ({ metadata }: { metadata: Metadata }) => {
       if (message === undefined) return;
+      onAnswer(call.getPeer());
       resolve({
         stream: false,
         service: request.service,

@@ -21,8 +21,11 @@ export interface WatchOptions<T> {
 
 /** Files whose content is replaced while it is in use. */
 export interface WatchedFile<T> {
-  /** What the newest version that could be read says; the same object until there is another one. */
-  current(): T;
+  /**
+   * What the newest version that could be read says; the same object until there is another one. `nowMs` is for those
+   * who have just read the clock.
+   */
+  current(nowMs?: number): T;
 }
 
 /** Shortest time between two looks at the files, in milliseconds. */
@@ -48,8 +51,7 @@ export function watchFile<T>({ paths, what, parse, log, now }: WatchOptions<T>):
   let value = read();
   let lookedAtMs = now();
   return {
-    current: () => {
-      const nowMs = now();
+    current: (nowMs = now()) => {
       if (Math.abs(nowMs - lookedAtMs) < lookMs) {
         return value;
       }

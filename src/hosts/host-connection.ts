@@ -1,6 +1,5 @@
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { type Duration, durationFromMs, type Timestamp } from "@bufbuild/protobuf/wkt";
-import type { CallOptions, Client } from "@connectrpc/connect";
-import { createClient } from "@connectrpc/connect";
 import { type Context, context } from "@opentelemetry/api";
 import type { Logger } from "pino";
 import type { Freshness, OperationInfo } from "../../gen/longhaul/v1/operation_pb.ts";
@@ -10,13 +9,16 @@ import {
   OperationsService,
 } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import type { ClientCredentials } from "../client/client-credentials.ts";
+import { withFastLane } from "../client/fast-lane/fast-lane.ts";
 import { createGrpcJsTransport, type GrpcTransport } from "../client/grpc-transport.ts";
 import { type CallOrigin, viaHeader } from "../operations/call-origin.ts";
 import { sharedContext } from "../tracing/spans.ts";
 import { createDenialLog } from "./denial-log.ts";
 import { askHost, type HostAnswer } from "./host-answer.ts";
 import { createHostBreaker, type HostBackoff, type HostBreaker } from "./host-breaker.ts";
-import { traceCalls } from "./trace-calls.ts";
+import { type TracedCall, traceCalls } from "./trace-calls.ts";
+
+const methods = OperationsService.method;
 
 /** The most operations of one BatchGetOperations. */
 const maximumBatch = 1_000;
@@ -56,6 +58,13 @@ export interface HostView {
 
 type HostState = HostAnswer<HostView>;
 
+/** In what a call is not like the others. */
+interface CallCircumstances {
+  readonly origin?: CallOrigin;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
 interface WaitingGet {
   readonly operationId: string;
   readonly knownRevision: bigint;
@@ -76,7 +85,7 @@ interface WaitingGet {
 export class HostConnection {
   readonly url: string;
   readonly #transport: GrpcTransport;
-  readonly #client: Client<typeof OperationsService>;
+  readonly #traced: TracedCall;
   readonly #options: HostConnectionOptions;
   readonly #breaker: HostBreaker;
   readonly #noteDenials: ((answer: HostAnswer<unknown>) => void) | undefined;
@@ -89,12 +98,11 @@ export class HostConnection {
     this.#breaker = createHostBreaker(options.url, options.backoff);
     const { url, credentials, log } = options;
     this.#noteDenials = log && createDenialLog(url, log);
-    this.#transport = createGrpcJsTransport({
-      baseUrl: url,
-      interceptors: [traceCalls(url)],
-      ...(credentials && { credentials }),
-    });
-    this.#client = createClient(OperationsService, this.#transport);
+    this.#traced = traceCalls(url);
+    const target = { baseUrl: url, ...(credentials && { credentials }) };
+    // What polls and waits cause. The answers of the others may be long, and are packed by the transport.
+    const frequent = [methods.getOperation, methods.waitOperation];
+    this.#transport = withFastLane(createGrpcJsTransport(target), { ...target, methods: frequent });
   }
 
   /** Whether there is a connection, or can be within the call timeout. */
@@ -104,13 +112,12 @@ export class HostConnection {
 
   /** Gives the host an operation; safe to repeat. */
   create(request: CreateOperationRequest, origin: CallOrigin): Promise<HostAnswer<OperationInfo | undefined>> {
-    const options = this.#callOptions(origin);
-    return this.#ask(async () => (await this.#client.createOperation(request, options)).operation);
+    return this.#ask(async () => (await this.#call(methods.createOperation, request, { origin })).operation);
   }
 
   /**
    * The state of an operation, unless it is still at the known revision. `maxStalenessMs` is how old the host's own
-   * observation may be.
+   * observation may be. Takes a call's time, and no more than a second one's where very many are asked for at once.
    */
   get(operationId: string, knownRevision: bigint, maxStalenessMs: number): Promise<HostState> {
     return new Promise((resolve) => {
@@ -127,7 +134,7 @@ export class HostConnection {
       return { outcome: "answered", value: undefined };
     }
     const request = { operationId, cursor: BigInt(cursor), maxRecords: metricsPage };
-    const answer = await this.#ask(() => this.#client.getMetrics(request, this.#callOptions()));
+    const answer = await this.#ask(() => this.#call(methods.getMetrics, request));
     if (answer.outcome === "unimplemented") {
       this.#unimplemented.add("metrics");
       return { outcome: "answered", value: undefined };
@@ -137,7 +144,7 @@ export class HostConnection {
 
   /** Passes a cancellation on; safe to repeat. */
   cancel(operationId: string, reason: string, force: boolean): Promise<HostAnswer<unknown>> {
-    return this.#ask(() => this.#client.cancelOperation({ operationId, reason, force }, this.#callOptions()));
+    return this.#ask(() => this.#call(methods.cancelOperation, { operationId, reason, force }));
   }
 
   /** Resolves when the host says that an operation has changed, or after a while; with false when it cannot be asked. */
@@ -146,8 +153,8 @@ export class HostConnection {
       return false;
     }
     const request = { operationId, knownRevision, timeout: { seconds: BigInt(waitMs / 1000) } };
-    const options = { ...this.#callOptions(), timeoutMs: waitMs + this.#options.callTimeoutMs, signal };
-    const answer = await askHost(this.url, () => this.#client.waitOperation(request, options));
+    const options = { timeoutMs: waitMs + this.#options.callTimeoutMs, signal };
+    const answer = await askHost(this.url, () => this.#call(methods.waitOperation, request, options));
     if (answer.outcome === "unimplemented") {
       this.#unimplemented.add("wait");
     }
@@ -165,33 +172,55 @@ export class HostConnection {
     return answer;
   }
 
-  #callOptions({ via }: Pick<CallOrigin, "via"> = { via: [] }): CallOptions {
-    const { callTimeoutMs, serverId, headers } = this.#options;
-    return { timeoutMs: callTimeoutMs, headers: { ...headers, [viaHeader]: [...via, serverId].join(",") } };
+  #call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    { origin, timeoutMs = this.#options.callTimeoutMs, signal }: CallCircumstances = {},
+  ): Promise<MessageShape<O>> {
+    const { serverId, headers } = this.#options;
+    const via = origin ? [...origin.via, serverId].join(",") : serverId;
+    return this.#traced(method, async (traceHeaders) => {
+      const all = { ...headers, ...traceHeaders, [viaHeader]: via };
+      return (await this.#transport.unary(method, signal, timeoutMs, all, request)).message;
+    });
   }
 
   async #sendWaiting(): Promise<void> {
     const gets = this.#waiting;
     this.#waiting = [];
+    const untilMs = performance.now() + this.#options.callTimeoutMs;
     if (gets.length === 1 || this.#unimplemented.has("batch")) {
-      await this.#sendSingly(gets);
+      await this.#sendSingly(gets, untilMs);
       return;
     }
     for (let from = 0; from < gets.length; from += maximumBatch) {
-      await this.#sendBatch(gets.slice(from, from + maximumBatch));
+      const some = gets.slice(from, from + maximumBatch);
+      if (performance.now() < untilMs) {
+        await this.#sendBatch(some, untilMs);
+      } else {
+        this.#giveUp(some);
+      }
     }
   }
 
-  async #sendBatch(gets: readonly WaitingGet[]): Promise<void> {
+  /** Answers Gets whose turn has not come in time. */
+  #giveUp(gets: readonly WaitingGet[]): void {
+    const reason = `host ${this.url}: no answer within ${this.#options.callTimeoutMs} ms`;
+    for (const { resolve } of gets) {
+      resolve({ outcome: "unreachable", reason, isSilent: false });
+    }
+  }
+
+  async #sendBatch(gets: readonly WaitingGet[], untilMs: number): Promise<void> {
     const operations = gets.map(({ operationId, knownRevision }) => ({ operationId, knownRevision }));
     const maxStalenessMs = Math.min(...gets.map((one) => one.maxStalenessMs));
     const request = { operations, ...maxStaleness(maxStalenessMs) };
     const answer = await context.with(sharedContext(gets.map(({ cause }) => cause)), () =>
-      this.#ask(() => this.#client.batchGetOperations(request, this.#callOptions())),
+      this.#ask(() => this.#call(methods.batchGetOperations, request)),
     );
     if (answer.outcome === "unimplemented") {
       this.#unimplemented.add("batch");
-      await this.#sendSingly(gets);
+      await this.#sendSingly(gets, untilMs);
       return;
     }
     if (answer.outcome !== "answered") {
@@ -212,20 +241,25 @@ export class HostConnection {
     }
   }
 
-  async #sendSingly(gets: readonly WaitingGet[]): Promise<void> {
+  async #sendSingly(gets: readonly WaitingGet[], untilMs: number): Promise<void> {
     for (let from = 0; from < gets.length; from += singleGets) {
-      await Promise.all(
-        gets
-          .slice(from, from + singleGets)
-          .map(async ({ operationId, knownRevision, maxStalenessMs, cause, resolve }) => {
-            const request = { operationId, knownRevision, ...maxStaleness(maxStalenessMs) };
-            const get = async () => {
-              const { operation: info, freshness } = await this.#client.getOperation(request, this.#callOptions());
-              return { info, freshness };
-            };
-            resolve(await context.with(cause, () => this.#ask(get)));
-          }),
-      );
+      const some = gets.slice(from, from + singleGets);
+      if (performance.now() < untilMs) {
+        await Promise.all(some.map((get) => context.with(get.cause, () => this.#sendOne(get))));
+      } else {
+        this.#giveUp(some);
+      }
+    }
+  }
+
+  async #sendOne({ operationId, knownRevision, maxStalenessMs, resolve }: WaitingGet): Promise<void> {
+    const request = { operationId, knownRevision, ...maxStaleness(maxStalenessMs) };
+    const answer = await this.#ask(() => this.#call(methods.getOperation, request));
+    if (answer.outcome === "answered") {
+      const { operation: info, freshness } = answer.value;
+      resolve({ outcome: "answered", value: { info, freshness } });
+    } else {
+      resolve(answer);
     }
   }
 }

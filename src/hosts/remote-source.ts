@@ -29,9 +29,10 @@ export class RemoteSource implements OperationSource {
     this.#operationId = operationId;
   }
 
-  async pull({ cursor, metrics, dropsRecords, maxStalenessMs, signal }: PullRequest): Promise<PullResult> {
+  async pull(request: PullRequest): Promise<PullResult> {
+    const { cursor, metrics, dropsRecords, maxStalenessMs } = request;
     const known = this.#last?.revision ?? 0n;
-    const state = await orAborted(this.#connection.get(this.#operationId, known, maxStalenessMs), signal);
+    const state = await this.#connection.get(this.#operationId, known, maxStalenessMs);
     if (state.outcome === "gone") {
       return state;
     }
@@ -49,7 +50,7 @@ export class RemoteSource implements OperationSource {
     if (dropsRecords || !mayHaveMore || !(metrics || isTerminal(info.status))) {
       return { outcome: "observed", info, records: [], hasMore: false };
     }
-    return this.#withRecords(info, cursor, signal);
+    return this.#withRecords(info, cursor, request.signal);
   }
 
   async cancel({ reason, force }: CancelRequest): Promise<CancelDelivery> {

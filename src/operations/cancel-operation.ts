@@ -6,6 +6,7 @@ import { activeOperations } from "./active-operations.ts";
 import { cancellationRequested } from "./cancellation-delivery.ts";
 import { CallError } from "./errors.ts";
 import type { KnownOperation, OwnOperation, PeersOperation } from "./known-operation.ts";
+import type { LiveOperation } from "./live-operation.ts";
 import type { OperationControl } from "./operation-executor.ts";
 import type { OperationRegistry } from "./operation-registry.ts";
 import { endedSnapshot, hasEnded } from "./operation-snapshot.ts";
@@ -58,15 +59,14 @@ async function cancelOwn(context: CancelContext, own: OwnOperation, reason: stri
     await Promise.race([refresh.drain(), pause(context.callTimeoutMs)]).catch(() => {});
   }
   const retentionMs = registry.retentionMs(operation.stored);
-  const isWithdrawn =
-    operation.info.status === OperationStatus.PENDING && executor?.withdraw(operationId, false) !== false;
+  const isWithdrawn = waitsForItsTurn(operation) && executor?.withdraw(operationId, false) !== false;
   try {
     await operation.change((current) => {
       const requested = cancellationRequested(current, reason, now());
-      const neverBegan = isWithdrawn && current.status === OperationStatus.PENDING;
-      if (neverBegan || force) {
-        const info = endedSnapshot(requested, { status: "cancelled", forced: !neverBegan }, retentionMs, now());
-        return { info, cutOff: !neverBegan };
+      const isIdle = isWithdrawn && waitsForItsTurn(operation);
+      if (isIdle || force) {
+        const info = endedSnapshot(requested, { status: "cancelled", forced: !isIdle }, retentionMs, now());
+        return { info, cutOff: !isIdle };
       }
       return requested === current ? undefined : { info: requested };
     });
@@ -86,6 +86,18 @@ async function cancelOwn(context: CancelContext, own: OwnOperation, reason: stri
   await delivery.deliver();
   // A child that was stored in the meantime may not have seen that its parent is being cancelled; later ones do.
   await cancelChildren(context, operationId, reason, force);
+}
+
+/** Nothing works on it: it has not begun, or is to be run again after its process was lost. */
+function waitsForItsTurn({ info, source, executor, stored }: LiveOperation): boolean {
+  switch (info.status) {
+    case OperationStatus.PENDING:
+      return true;
+    case OperationStatus.RUNNING:
+      return source === undefined && executor?.recover(stored).outcome === "restartable";
+    default:
+      return false;
+  }
 }
 
 /** Has the owner do it; if that cannot be asked, writes the request where the owner, or whoever follows it, finds it. */

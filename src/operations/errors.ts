@@ -14,6 +14,8 @@ export interface CallErrorDetails {
   readonly violations?: readonly FieldViolation[];
   /** The operation the error is about. */
   readonly operationId?: string;
+  /** The gRPC service the error is about. */
+  readonly serviceName?: string;
   /** When a retry is sensible, in milliseconds from now. Default: what the catalogue says of the reason. */
   readonly retryAfterMs?: number;
   /** What was asked for may have been done all the same. Default false. */

@@ -30,6 +30,8 @@ export interface PeersOperation {
 export interface EndedOperation {
   readonly kind: "ended";
   readonly stored: StoredOperation;
+  /** When the store was asked for it or had just taken it, in milliseconds since the epoch; it may be deleted since. */
+  readonly seenAtMs: number;
 }
 
 /** An operation as this server knows it. */

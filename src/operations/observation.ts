@@ -18,6 +18,11 @@ import { nextRevision } from "./revision.ts";
 /** The most a running operation shows: 100 is for COMPLETED alone. */
 const runningMaximum = 99.99;
 
+/** Fields that follow the progress. */
+const progressConsequences: ReadonlySet<string> = new Set(["progressChangedAt", "estimatedRemaining"]);
+/** Fields that follow from an observation, whatever it has found. */
+const observationFields: ReadonlySet<string> = new Set(["freshness", "revision"]);
+
 /** What an observation is merged with. */
 export interface ObservationContext {
   /** Where the observation was made. */
@@ -175,6 +180,9 @@ function maximum(a: bigint, b: bigint): bigint {
 
 /** When the progress changed and what is estimated from it follow the progress; they are no change of their own. */
 function sameProgress(a: OperationProgress, b: OperationProgress): boolean {
+  if (haveSameValues(a, b, progressConsequences)) {
+    return true;
+  }
   const { progressChangedAt: _a, estimatedRemaining: _c, ...left } = a;
   const { progressChangedAt: _b, estimatedRemaining: _d, ...right } = b;
   return equals(OperationProgressSchema, left, right);
@@ -203,7 +211,31 @@ function sameToCallers(a: OperationInfo, b: OperationInfo): boolean {
   if (a.freshness?.stale !== b.freshness?.stale || a.freshness?.source !== b.freshness?.source) {
     return false;
   }
+  if (haveSameValues(a, b, observationFields)) {
+    return true;
+  }
   const { freshness: _a, ...left } = a;
   const { freshness: _b, ...right } = b;
   return equals(OperationInfoSchema, { ...left, revision: 0n }, { ...right, revision: 0n });
+}
+
+/**
+ * Whether all fields but some have the very same values, or are lists of such. That is how a snapshot differs from the
+ * one before when nothing has changed, and far cheaper to see than that messages are equal; false says nothing.
+ */
+function haveSameValues<M extends object>(a: M, b: M, except: ReadonlySet<string>): boolean {
+  const left = a as Readonly<Record<string, unknown>>;
+  const right = b as Readonly<Record<string, unknown>>;
+  const names = Object.keys(right);
+  return (
+    names.every((name) => except.has(name) || isSame(left[name], right[name])) &&
+    Object.keys(left).every((name) => except.has(name) || name in right)
+  );
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  if (a === b) {
+    return true;
+  }
+  return Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((each, index) => each === b[index]);
 }

@@ -16,8 +16,8 @@ export interface OperationExecutor {
    */
   dispatch(operation: StoredOperation, control: OperationControl, circumstances: DispatchCircumstances): void;
   /**
-   * Takes a PENDING operation back. False when its work may have begun already, so that only a delivered cancellation
-   * can end it; then it is still being given to where it runs, unless `force` is set.
+   * Takes back an operation that waits for its turn. False when its work may have begun already, so that only a
+   * delivered cancellation can end it; then it is still being given to where it runs, unless `force` is set.
    */
   withdraw(operationId: string, force: boolean): boolean;
   /** Finds the work of a dispatched operation after a restart, or says that it died with the process. */

@@ -1,6 +1,13 @@
 import { FreshnessSource, type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { CallError, ifMissing } from "./errors.ts";
-import { hasMoved, infoOf, type KnownOperation, type OwnOperation, type PeersOperation } from "./known-operation.ts";
+import {
+  type EndedOperation,
+  hasMoved,
+  infoOf,
+  type KnownOperation,
+  type OwnOperation,
+  type PeersOperation,
+} from "./known-operation.ts";
 import type { OperationRegistry } from "./operation-registry.ts";
 import { followingRevision, hasEnded, seenAgain } from "./operation-snapshot.ts";
 import type { OperationStore } from "./operation-store.ts";
@@ -64,7 +71,8 @@ export interface ReaderParts {
  *
  * I1 No answer takes back what another server has said before the question, except one marked stale: what this server
  *    owns is answered only while it can be sure of that, and not while a write of it is under way; what another one
- *    owns is asked for after the question, unless the caller said how old it may be or which revision it has.
+ *    owns or may have deleted is asked for after the question, unless the caller said how old it may be or which
+ *    revision it has.
  * I2 Nobody waits longer than one pull may take, whatever host, server or store does not answer.
  */
 export class OperationReader {
@@ -85,7 +93,7 @@ export class OperationReader {
 
   async #readInTime(operationId: string, wanted: Wanted): Promise<Reading> {
     for (let moves = 0; ; moves++) {
-      const known = await this.#parts.registry.find(operationId);
+      const known = await this.#parts.registry.find(operationId, (ended) => this.#willDo(ended, wanted));
       const reading = await this.refreshed(known, wanted);
       if (!hasMoved(known) || moves === movesFollowed) {
         return reading;
@@ -95,11 +103,12 @@ export class OperationReader {
 
   /**
    * What is known well enough to be answered without a wait for anything, which is what nearly every poll finds: an
-   * operation that has ended, or one that no other server can own and that was observed just now.
+   * operation that has ended and that no other server can have deleted before the caller minds, or one that no other
+   * server can own and that was observed just now.
    */
   #atOnce(operationId: string, wanted: Wanted): Reading | undefined {
     const { registry, standing, options } = this.#parts;
-    const known = registry.inMemory(operationId);
+    const known = registry.inMemory(operationId, (ended) => this.#willDo(ended, wanted));
     if (known?.kind === "ended") {
       return this.reading(known);
     }
@@ -121,7 +130,9 @@ export class OperationReader {
     operationIds: readonly string[],
     wantedOf: (operationId: string) => Wanted,
   ): Promise<Map<string, Reading>> {
-    const found = await this.#parts.registry.findMany(operationIds);
+    const found = await this.#parts.registry.findMany(operationIds, (ended) =>
+      this.#willDo(ended, wantedOf(ended.stored.info.operationId)),
+    );
     const readings = await Promise.all(
       [...found].map(async ([operationId, known]): Promise<[string, Reading] | undefined> => {
         const wanted = wantedOf(operationId);
@@ -222,15 +233,30 @@ export class OperationReader {
   }
 
   async #refreshPeers({ operation, refresh }: PeersOperation, wanted: Wanted): Promise<string | undefined> {
-    const { maxStalenessMs, knownRevision = 0n, metrics = false } = wanted;
-    const mayBeOlder = knownRevision !== 0n && knownRevision <= operation.info.revision;
-    const wantedMs = maxStalenessMs ?? (mayBeOlder ? this.#parts.options.cacheTtlMs : 0);
-    const allowedMs = knownRevision > operation.info.revision ? 0 : wantedMs;
+    const { metrics = false } = wanted;
+    const allowedMs = this.#allowedAgeMs(wanted, operation.info.revision);
     if (refresh.isFresh(allowedMs, metrics)) {
       this.#meter.readCached();
       return undefined;
     }
     return this.#inTime(refresh.refresh(allowedMs, metrics), "the server that owns it has not answered in time");
+  }
+
+  /** I1: how old a snapshot may be of what other servers may change, in milliseconds; 0 if it must be from now. */
+  #allowedAgeMs({ maxStalenessMs, knownRevision = 0n }: Wanted, revision: bigint): number {
+    if (knownRevision > revision) {
+      return 0;
+    }
+    return maxStalenessMs ?? (knownRevision === 0n ? 0 : this.#parts.options.cacheTtlMs);
+  }
+
+  /** Whether an operation that another server may have deleted since it was seen will do. Its metrics would be gone. */
+  #willDo({ stored, seenAtMs }: EndedOperation, wanted: Wanted): boolean {
+    const { now, cacheTtlMs } = this.#parts.options;
+    const ageMs = now() - seenAtMs;
+    // However old it may be, a deletion is to be seen within the TTL. An age below 0 says that the clock was set back.
+    const allowedMs = Math.min(this.#allowedAgeMs(wanted, stored.info.revision), cacheTtlMs);
+    return !wanted.metrics && allowedMs > 0 && ageMs >= 0 && ageMs <= allowedMs;
   }
 
   #staleReason(known: KnownOperation): string | undefined {

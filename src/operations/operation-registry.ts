@@ -21,6 +21,7 @@ import { PollAdvice, type PollConditions } from "./poll-advice.ts";
 import { PullSettlement, type SettlementOptions } from "./pull-settlement.ts";
 import { RefreshOnRead, type RefreshOptions } from "./refresh-on-read.ts";
 import { RunDurations } from "./run-durations.ts";
+import { SharedReads } from "./shared-reads.ts";
 import type { Standing } from "./standing.ts";
 import { WaitDeadlines } from "./wait-deadlines.ts";
 
@@ -30,6 +31,16 @@ const endedInMemory = 10_000;
 const followedInMemory = 10_000;
 /** How long a delivered cancellation is followed to its end without anybody asking, in milliseconds. */
 const followMs = 60_000;
+
+/** Says of an operation that had ended when it was seen whether that is good enough. */
+export type WillDo = (ended: EndedOperation) => boolean;
+const never: WillDo = () => false;
+
+/** What the store had, and when it was asked. */
+interface SeenOperation {
+  readonly stored: StoredOperation | undefined;
+  readonly seenAtMs: number;
+}
 
 /** What the registry is made of. */
 export interface RegistryParts {
@@ -55,7 +66,8 @@ export interface RegistryParts {
  *    stored or another server has it.
  * I2 When it ends, its token is released and its place taken by the last snapshot; its source is closed, unless its
  *    work is still to be cut off.
- * I3 Where other servers may delete an operation, nothing is kept of it once it has ended.
+ * I3 Where other servers may delete an operation, what is kept of it once it has ended is only for those who say that it
+ *    will do, and until it is found to be gone.
  */
 export class OperationRegistry {
   readonly #parts: RegistryParts;
@@ -65,6 +77,7 @@ export class OperationRegistry {
   readonly #creating = new Map<string, number>();
   readonly #followed = new LRUCache<string, PeersOperation>({ max: followedInMemory });
   readonly #ended = new LRUCache<string, EndedOperation>({ max: endedInMemory });
+  readonly #reads: SharedReads<SeenOperation>;
   readonly #durations = new RunDurations();
   readonly #deadlines: WaitDeadlines;
   readonly #pollConditions: PollConditions;
@@ -108,6 +121,10 @@ export class OperationRegistry {
     };
     this.#pollConditions = { cacheTtlMs, now, random: Math.random, load: () => load.utilization };
     this.#deadlines = new WaitDeadlines(parts.closed);
+    this.#reads = new SharedReads(async (operationId) => {
+      const seenAtMs = now();
+      return { stored: await store.get(operationId), seenAtMs };
+    });
   }
 
   /** The operations that this server owns and that have not ended. */
@@ -130,38 +147,59 @@ export class OperationRegistry {
     return this.#own.get(operationId) ?? this.#followed.get(operationId);
   }
 
-  /** An operation that need not be looked up in the store. */
-  inMemory(operationId: string): KnownOperation | undefined {
-    return this.live(operationId) ?? this.#ended.get(operationId);
+  /**
+   * An operation that need not be looked up in the store. `willDo` says whether one that had ended when it was last seen,
+   * and that another server may have deleted since, is good enough; default never.
+   */
+  inMemory(operationId: string, willDo: WillDo = never): KnownOperation | undefined {
+    const live = this.live(operationId);
+    if (live) {
+      return live;
+    }
+    const ended = this.#ended.get(operationId);
+    return ended && (!this.#parts.standing.isShared || willDo(ended)) ? ended : undefined;
   }
 
-  /** An operation. CallError OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none. */
-  async find(operationId: string): Promise<KnownOperation> {
-    const known = this.inMemory(operationId);
+  /**
+   * An operation, with `willDo` as above. All who ask for one at a moment share a read of the store. CallError
+   * OPERATION_NOT_FOUND or OPERATION_EXPIRED when there is none.
+   */
+  async find(operationId: string, willDo: WillDo = never): Promise<KnownOperation> {
+    let known = this.inMemory(operationId, willDo);
+    const earlierRead = known ? undefined : this.#reads.underWay(operationId);
+    if (earlierRead) {
+      await earlierRead;
+      known = this.inMemory(operationId, willDo);
+    }
     if (known) {
       return known;
     }
-    const stored = await this.#parts.store.get(operationId);
+    const { stored, seenAtMs } = await this.#reads.read(operationId);
     if (!stored) {
+      this.forget([operationId]);
       throw await this.#missing(operationId);
     }
-    return this.#remember(stored);
+    return this.#remember(stored, seenAtMs);
   }
 
-  /** Those of the operations that exist, by id. */
-  async findMany(operationIds: readonly string[]): Promise<Map<string, KnownOperation>> {
+  /** Those of the operations that exist, by id, with `willDo` as above. */
+  async findMany(operationIds: readonly string[], willDo: WillDo = never): Promise<Map<string, KnownOperation>> {
     const found = new Map<string, KnownOperation>();
     const unknown: string[] = [];
     for (const operationId of operationIds) {
-      const known = this.inMemory(operationId);
+      const known = this.inMemory(operationId, willDo);
       if (known) {
         found.set(operationId, known);
       } else {
         unknown.push(operationId);
       }
     }
-    for (const stored of unknown.length > 0 ? await this.#parts.store.getMany(unknown) : []) {
-      found.set(stored.info.operationId, await this.#remember(stored));
+    const seenAtMs = this.#parts.options.now();
+    const read = unknown.length > 0 ? await this.#parts.store.getMany(unknown) : [];
+    // What is not remembered anew is gone.
+    this.forget(unknown);
+    for (const stored of read) {
+      found.set(stored.info.operationId, await this.#remember(stored, seenAtMs));
     }
     return found;
   }
@@ -291,7 +329,7 @@ export class OperationRegistry {
   #end(operation: LiveOperation): void {
     const { stored, source } = operation;
     this.#meter.ended(stored.info);
-    this.#rememberEnded(stored);
+    this.#rememberEnded(stored, this.#parts.options.now());
     const { operationId, cancellation } = stored.info;
     if (cancellation) {
       // Work that goes on although its record was settled by force hears of it.
@@ -315,9 +353,9 @@ export class OperationRegistry {
     source?.close();
   }
 
-  async #remember(stored: StoredOperation): Promise<KnownOperation> {
+  async #remember(stored: StoredOperation, seenAtMs: number): Promise<KnownOperation> {
     if (hasEnded(stored.info)) {
-      return this.#rememberEnded(stored);
+      return this.#rememberEnded(stored, seenAtMs);
     }
     if (stored.owner !== this.#parts.standing.instanceId) {
       return this.#follow(stored.info, stored.owner);
@@ -330,11 +368,9 @@ export class OperationRegistry {
     return this.find(operationId);
   }
 
-  #rememberEnded(stored: StoredOperation): EndedOperation {
-    const ended: EndedOperation = { kind: "ended", stored };
-    if (!this.#parts.standing.isShared) {
-      this.#ended.set(stored.info.operationId, ended);
-    }
+  #rememberEnded(stored: StoredOperation, seenAtMs: number): EndedOperation {
+    const ended: EndedOperation = { kind: "ended", stored, seenAtMs };
+    this.#ended.set(stored.info.operationId, ended);
     return ended;
   }
 

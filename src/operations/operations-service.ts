@@ -290,8 +290,12 @@ export class OperationsService {
         operationId,
       });
     }
-    this.#registry.forget([operationId]);
-    await this.#parts.store.delete(operationId, info.revision);
+    try {
+      await this.#parts.store.delete(operationId, info.revision);
+    } finally {
+      // Last, for it may have been read again meanwhile.
+      this.#registry.forget([operationId]);
+    }
   }
 
   /** Answers metric records after a cursor, pulled from the source at most a cache TTL ago. */

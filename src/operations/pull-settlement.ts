@@ -84,7 +84,8 @@ export class PullSettlement {
     const timeout =
       info.status === OperationStatus.CANCELLED ? timeoutOutcome(operation.stored, operation.info) : undefined;
     const observed = timeout ? { ...state, status: OperationStatus.FAILED, error: timeout.error } : state;
-    const merge = (current: OperationInfo) =>
+    const before = operation.info;
+    const mergeInto = (current: OperationInfo) =>
       mergeObservation(current, observed, {
         source: operation.source?.host ? FreshnessSource.HOST : FreshnessSource.LOCAL,
         nowMs: this.#options.now(),
@@ -92,8 +93,9 @@ export class PullSettlement {
         newAttempts,
         estimateRemainingMs: this.#options.estimateRemainingMs,
       });
-    const moves = merge(operation.info).status !== operation.info.status;
-    if (moves) {
+    const after = mergeInto(before);
+    const merge = (current: OperationInfo) => (current === before ? after : mergeInto(current));
+    if (after.status !== before.status) {
       await operation.change((current) => ({ info: merge(current) }));
     } else {
       await operation.observe((current) => {

@@ -159,7 +159,9 @@ export class RefreshOnRead {
   async #ask(source: OperationSource, metrics: boolean, maxStalenessMs: number): Promise<PullResult> {
     const { pullTimeoutMs } = this.#options;
     const { cursor, dropsRecords } = this.#operation;
-    let deadline: AbortSignal | undefined;
+    const startedMs = performance.now();
+    let deadline: AbortController | undefined;
+    let timer: NodeJS.Timeout | undefined;
     const request: PullRequest = {
       cursor,
       metrics,
@@ -167,18 +169,25 @@ export class RefreshOnRead {
       maxStalenessMs,
       // Made for sources that look at it: a timer costs more than a pull from this process.
       get signal() {
-        deadline ??= AbortSignal.timeout(pullTimeoutMs);
-        return deadline;
+        if (!deadline) {
+          const controller = new AbortController();
+          const leftMs = startedMs + pullTimeoutMs - performance.now();
+          timer = setTimeout(() => controller.abort(), Math.max(0, leftMs));
+          deadline = controller;
+        }
+        return deadline.signal;
       },
     };
     try {
       return await source.pull(request);
     } catch (error) {
-      if (deadline?.aborted) {
+      if (deadline?.signal.aborted) {
         const where = source.host === "" ? "" : `host ${source.host}: `;
         return { outcome: "unreachable", reason: `${where}no answer within ${pullTimeoutMs} ms` };
       }
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 }

@@ -79,6 +79,12 @@ export async function recover(context: TakeOverContext, stored: StoredOperation)
   const { operation, delivery } = registry.track(stored, log);
   operation.executor = executor;
   if (!stored.dispatched && executor) {
+    if (host) {
+      // The process that is gone may have told why it waited, under a revision that it never stored.
+      await operation.observe((current) =>
+        staleSnapshot(current, "not given to its host since it was taken over", now()),
+      );
+    }
     executor.dispatch(stored, control, { origin: operation.origin, again: true });
     return;
   }
@@ -90,6 +96,8 @@ export async function recover(context: TakeOverContext, stored: StoredOperation)
     control.watchTimeout(operation);
     void delivery.deliver();
   } else if (recovery.outcome === "restartable" && executor && !stored.info.cancellation) {
+    // The process that is gone may have told of more than it has stored.
+    await operation.observe((current) => staleSnapshot(current, "it waits to be run again", now()));
     executor.dispatch(stored, control, { origin: operation.origin, again: true });
   } else {
     await control.untilStored(operationId, "the end", () => settleLost(context, operation));

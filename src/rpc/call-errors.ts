@@ -69,7 +69,7 @@ function protocolReason({ code, rawMessage }: ConnectError): CallErrorReason {
 }
 
 function callErrorToConnect(error: CallError, isRepeatable: boolean): ConnectError {
-  const { violations, operationId, mayBeDone } = error.details;
+  const { violations, operationId, serviceName, mayBeDone } = error.details;
   const message = shortened(error.message);
   // google.rpc.Code and Connect's Code are the same numbers.
   const result = new ConnectError(message, error.code as number as Code);
@@ -82,10 +82,9 @@ function callErrorToConnect(error: CallError, isRepeatable: boolean): ConnectErr
     result.details.push({ desc: BadRequestSchema, value: { fieldViolations: violations.map((one) => ({ ...one })) } });
   }
   if (operationId !== undefined) {
-    result.details.push({
-      desc: ResourceInfoSchema,
-      value: { resourceType: "longhaul.v1.OperationInfo", resourceName: operationId, description: message },
-    });
+    result.details.push(resourceInfo("longhaul.v1.OperationInfo", operationId, message));
+  } else if (serviceName !== undefined) {
+    result.details.push(resourceInfo("gRPC service", serviceName, message));
   }
   const retryAfterMs = isRepeatable || !mayBeDone ? error.retryAfterMs : undefined;
   if (retryAfterMs !== undefined) {
@@ -95,6 +94,13 @@ function callErrorToConnect(error: CallError, isRepeatable: boolean): ConnectErr
     result.metadata.set(pushbackTrailer, "-1");
   }
   return result;
+}
+
+function resourceInfo(resourceType: string, resourceName: string, description: string) {
+  return {
+    desc: ResourceInfoSchema,
+    value: { resourceType, resourceName: resourceName.toWellFormed(), description },
+  };
 }
 
 function shortened(text: string): string {

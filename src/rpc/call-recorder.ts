@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import { Code } from "../../gen/google/rpc/code_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { codeName } from "../operations/code-name.ts";
+import { type CallSubject, callSubject } from "./call-subject.ts";
 
 /** Counts calls. */
 export interface CallMeter {
@@ -37,22 +38,13 @@ export interface RecordedCall {
   readonly protocol: "grpc" | "grpc-web" | "connect";
   readonly durationMs: number;
   readonly caller: string;
-  /** Which operations it was about; found out for those who write it down. */
-  readonly subject: () => CallSubject;
+  /** Its messages, for those who write down which operations it was about. Undefined where it had none, or a stream. */
+  readonly request: unknown;
+  readonly answer: unknown;
   /** Where in its trace the call is. */
   readonly place: SpanContext;
-  /** Unset when it was answered. */
-  readonly error?: ConnectError;
-}
-
-/** Which operations a call was about. */
-export interface CallSubject {
-  /** The operation that the request names or that was created. */
-  readonly operationId?: string;
-  /** The operation that a retry has made. */
-  readonly newOperationId?: string;
-  /** How many operations were asked for, listed or cancelled at once. */
-  readonly count?: number;
+  /** Undefined when it was answered. */
+  readonly error: ConnectError | undefined;
 }
 
 /** A call that ended without the interceptors. */
@@ -87,7 +79,7 @@ export function createCallRecorder(log: Logger, meter: CallMeter): CallRecorder 
   const write = (level: ReturnType<typeof levelOf>, line: object) => log[level](line, "call");
   return {
     began: ({ name }) => meter.began(name),
-    ended: ({ method, protocol, durationMs, caller, subject, place, error }) => {
+    ended: ({ method, protocol, durationMs, caller, request, answer, place, error }) => {
       const code = codeName(error?.code ?? Code.OK);
       meter.ended(method.name, code, durationMs / 1_000);
       const level = levelOf(error, method.isRead);
@@ -98,7 +90,7 @@ export function createCallRecorder(log: Logger, meter: CallMeter): CallRecorder 
           code,
           durationMs: Math.round(durationMs * 100) / 100,
           caller,
-          ...shortened(subject()),
+          ...shortened(callSubject(request, answer)),
           ...refusal(error),
           trace_id: place.traceId,
           span_id: place.spanId,

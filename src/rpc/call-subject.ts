@@ -1,4 +1,12 @@
-import type { CallSubject } from "./call-recorder.ts";
+/** Which operations a call was about. */
+export interface CallSubject {
+  /** The operation that the request names or that was created. */
+  readonly operationId?: string;
+  /** The operation that a retry has made. */
+  readonly newOperationId?: string;
+  /** How many operations were asked for, listed or cancelled at once. */
+  readonly count?: number;
+}
 
 /** Fields by which requests and answers of all services tell which operations they are about. */
 interface Telling {

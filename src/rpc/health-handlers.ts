@@ -57,7 +57,8 @@ export function createHealthHandlers(
     check({ service }) {
       const status = statusOf(service);
       if (status === SERVICE_UNKNOWN) {
-        throw new CallError("SERVICE_NOT_FOUND", `there is no service ${JSON.stringify(service.slice(0, 200))}`);
+        const serviceName = service.slice(0, 200);
+        throw new CallError("SERVICE_NOT_FOUND", `there is no service ${JSON.stringify(serviceName)}`, { serviceName });
       }
       return { status };
     },

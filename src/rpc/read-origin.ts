@@ -19,5 +19,6 @@ export function readOrigin(headers: Headers, instanceId: string, maxHops: number
     throw new CallError("TOO_MANY_HOPS", `the call has passed ${via.length} servers; at most ${maxHops} are allowed`);
   }
   const owner = headers.get(ownerHeader);
-  return { via, trace: context.active(), ...(owner && { owner }) };
+  const trace = context.active();
+  return owner ? { via, trace, owner } : { via, trace };
 }

@@ -21,14 +21,7 @@ import { Code } from "../../gen/google/rpc/code_pb.ts";
 import { codeName } from "../operations/code-name.ts";
 import { areSpansRecorded, tracer } from "../tracing/spans.ts";
 import { traceContextFrom, unrecordedSpan } from "../tracing/trace-context.ts";
-import {
-  type CallRecorder,
-  type CallSubject,
-  type RecordedCall,
-  type RecordedMethod,
-  recordedMethod,
-  seenKey,
-} from "./call-recorder.ts";
+import { type CallRecorder, type RecordedCall, type RecordedMethod, recordedMethod, seenKey } from "./call-recorder.ts";
 import { callSubject } from "./call-subject.ts";
 import { callerKey } from "./caller.ts";
 import { FastCall } from "./fast-lane/fast-call.ts";
@@ -66,20 +59,20 @@ export function createSightInterceptor(recorder: CallRecorder): Interceptor {
     const protocol = protocolOf(request.header.get("content-type") ?? "");
     const parent = traceContextFrom(request.header);
     const span = spanOf(method, protocol, parent) ?? unrecordedSpan(request.header);
-    const message = request.stream ? undefined : (request as UnaryRequest).message;
+    const message = request.stream ? undefined : request.message;
     request.contextValues.set(seenKey, true);
     recorder.began(method);
     const end = (error: ConnectError | undefined, answer?: unknown) => {
-      const subject = () => callSubject(message, answer);
-      endSpan(span, error, subject);
+      endSpan(span, error, message, answer);
       recorder.ended({
         method,
         protocol,
         durationMs: performance.now() - startedMs,
         caller: request.contextValues.get(callerKey).name,
-        subject,
+        request: message,
+        answer,
         place: span.spanContext(),
-        ...(error && { error }),
+        error,
       });
     };
     try {
@@ -141,9 +134,9 @@ function seenMethod(desc: DescMethod): SeenMethod {
   return { ...method, spanOptions: { grpc, "grpc-web": grpc, connect: options("connectrpc") } };
 }
 
-function endSpan(span: Span, error: ConnectError | undefined, subject: () => CallSubject): void {
+function endSpan(span: Span, error: ConnectError | undefined, request: unknown, answer: unknown): void {
   if (span.isRecording()) {
-    const { operationId } = subject();
+    const { operationId } = callSubject(request, answer);
     const code = codeName(error?.code ?? Code.OK);
     span.setAttribute("rpc.status_code", code);
     if (operationId !== undefined) {

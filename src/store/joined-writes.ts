@@ -5,8 +5,11 @@ const rowsPerTransaction = 1_000;
 
 /** What joined writes are run by. */
 export interface JoinedWritesOptions<Given, Answer> {
-  /** Runs writes in one transaction and answers each, in their order. `rows` is about how many rows they touch. */
-  readonly runAll: (rows: number, given: readonly Given[]) => Promise<readonly Answer[]>;
+  /**
+   * Runs writes in one transaction and answers each, in their order. `rows` is about how many rows they touch. An answer
+   * may be a promise: its caller waits on, and nobody else.
+   */
+  readonly runAll: (rows: number, given: readonly Given[]) => Promise<readonly (Answer | Promise<Answer>)[]>;
   /** About how many rows a write touches. */
   readonly rowsOf: (given: Given) => number;
   /** Transactions that may be under way at a time. */
@@ -17,7 +20,7 @@ export interface JoinedWritesOptions<Given, Answer> {
 
 interface WaitingWrite<Given, Answer> {
   readonly given: Given;
-  readonly resolve: (answer: Answer) => void;
+  readonly resolve: (answer: Answer | Promise<Answer>) => void;
   readonly reject: (error: unknown) => void;
 }
 

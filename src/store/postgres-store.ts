@@ -2,6 +2,7 @@ import { Kysely } from "kysely";
 import { Client } from "pg";
 import type { OperationStore } from "../operations/operation-store.ts";
 import type { InstanceStore } from "../replicas/instance-store.ts";
+import { joinedReplacements } from "./joined-replacements.ts";
 import { KyselyInstances } from "./kysely-instances.ts";
 import { KyselyStore } from "./kysely-store.ts";
 import { missingMigrations } from "./migrate-store.ts";
@@ -9,7 +10,7 @@ import { isPostgresFault, postgresTroubleOf } from "./postgres-error.ts";
 import { type PostgresPoolOptions, postgresPool } from "./postgres-pool.ts";
 import { locklessDialect, migratePostgres, postgresTarget, readPostgresState } from "./postgres-schema.ts";
 import { explainMigration, explainOpening, type PostgresPlace, refuseUnfit } from "./postgres-start.ts";
-import { retried, retriedTransactions } from "./retried-transactions.ts";
+import { retriedTransactions } from "./retried-transactions.ts";
 import type { StoreTables } from "./schema.ts";
 import { StoreCalls } from "./store-calls.ts";
 import { storeWriter } from "./store-writes.ts";
@@ -72,7 +73,10 @@ export async function openPostgresStore(url: string, options: PostgresStoreOptio
     write: storeWriter({
       db,
       transact: retriedTransactions(db),
-      runAlone: (statement) => retried(() => statement(db)),
+      replaceOne: joinedReplacements(db, {
+        atOnce: joinedAtOnce,
+        failsAll: (error) => postgresTroubleOf(error) !== undefined,
+      }),
       lockRows: true,
     }),
     joinedAtOnce,

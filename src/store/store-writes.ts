@@ -11,7 +11,7 @@ import { claimOperations, releaseOperation } from "./ownership.ts";
 import type { QueryRunner } from "./prepared-query.ts";
 import type { StoreTables } from "./schema.ts";
 import type { OperationRow, StoredRow } from "./stored-columns.ts";
-import type { Statement, Transact } from "./transact.ts";
+import type { Transact } from "./transact.ts";
 
 /** The writes of a store: what each is given and answers. All of it is plain data, so that it can go to a thread. */
 export interface StoreWrites {
@@ -51,8 +51,8 @@ export type StoreWriter = <N extends WriteName>(name: N, rows: number, given: Gi
 export interface StoreWriterOptions {
   readonly db: Kysely<StoreTables>;
   readonly transact: Transact;
-  /** Runs a single statement without the ways that a transaction takes. Default: in a transaction. */
-  readonly runAlone?: <T>(statement: Statement<T>) => Promise<T>;
+  /** Replaces one operation's row and answers whether it was as expected. Default: in a transaction. */
+  readonly replaceOne?: (change: RowChange) => Promise<boolean>;
   /** Transactions run side by side, so rows that are to stay as they are must be locked. */
   readonly lockRows: boolean;
   /** Where the database keeps count of its operations; what is noted, `transact` writes. Default: it does not. */
@@ -60,7 +60,7 @@ export interface StoreWriterOptions {
 }
 
 /** Runs writes on a database that this thread is connected with. */
-export function storeWriter({ db, transact, runAlone, lockRows, counts }: StoreWriterOptions): StoreWriter {
+export function storeWriter({ db, transact, replaceOne, lockRows, counts }: StoreWriterOptions): StoreWriter {
   const queries = prepareOperationQueries(db);
   const logs = new MetricLogs(db, lockRows);
 
@@ -82,9 +82,12 @@ export function storeWriter({ db, transact, runAlone, lockRows, counts }: StoreW
     create: (rows, created) => transact(rows, (trx) => createOperations(trx, queries, counts, created)),
     claim: (rows, { claim, limit }) => transact(rows, (trx) => claimOperations(trx, claim, limit, lockRows)),
     release: (rows, { operationId, owner }) => transact(rows, (trx) => releaseOperation(trx, operationId, owner)),
-    replace: (rows, changes) => {
-      const all = (runner: QueryRunner) => replace(runner, changes);
-      return runAlone && changes.length === 1 ? runAlone(all) : transact(rows, all);
+    replace: async (rows, changes) => {
+      const [only] = changes;
+      if (replaceOne && only && changes.length === 1) {
+        return new Set((await replaceOne(only)) ? [only.row.operation_id] : []);
+      }
+      return transact(rows, (trx) => replace(trx, changes));
     },
     appendMetrics: (rows, appends) => transact(rows, (trx) => appendMetrics(trx, logs, appends, lockRows)),
     expire: (rows, { now, limit, tombstoneUntil }) =>

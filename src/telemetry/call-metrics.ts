@@ -1,5 +1,6 @@
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "prom-client";
 import type { CallMeter } from "../rpc/call-recorder.ts";
+import { createDurationHistogram, type ObservedDurations } from "./duration-histogram.ts";
 
 /** What stands for every method that is not served. */
 const unknownMethod = "other";
@@ -11,6 +12,8 @@ interface Tally {
   readonly labels: { readonly method: string };
   inFlight: number;
   readonly byCode: Map<string, number>;
+  /** Undefined until the first one has ended. */
+  durations: ObservedDurations | undefined;
 }
 
 /** Counts calls: rate, errors and duration by method. */
@@ -21,7 +24,7 @@ export function createCallMetrics(registry: Registry): CallMeter {
   const tallyOf = (method: string) => {
     let tally = tallies.get(method);
     if (!tally) {
-      tally = { labels: { method }, inFlight: 0, byCode: new Map() };
+      tally = { labels: { method }, inFlight: 0, byCode: new Map(), durations: undefined };
       tallies.set(method, tally);
     }
     return tally;
@@ -41,12 +44,11 @@ export function createCallMetrics(registry: Registry): CallMeter {
       }
     },
   });
-  const duration = new Histogram({
+  const durationsOf = createDurationHistogram(registry, {
     name: "longhaul_rpc_request_duration_seconds",
     help: "Time from the arrival of a call to its answer, by method. WaitOperation waits on purpose.",
-    labelNames: ["method"],
+    label: "method",
     buckets: durationBuckets,
-    registers,
   });
   new Gauge({
     name: "longhaul_rpc_requests_in_flight",
@@ -67,7 +69,8 @@ export function createCallMetrics(registry: Registry): CallMeter {
       const tally = tallyOf(method);
       tally.inFlight -= 1;
       count(tally, code);
-      duration.observe(tally.labels, seconds);
+      tally.durations ??= durationsOf(method);
+      tally.durations.observe(seconds);
     },
     refused: (method = unknownMethod, code) => count(tallyOf(method), code),
   };

@@ -2,6 +2,7 @@ import {
   type Context,
   context,
   createContextKey,
+  INVALID_SPAN_CONTEXT,
   isSpanContextValid,
   type Link,
   ProxyTracerProvider,
@@ -27,6 +28,7 @@ export function keepContexts(): void {
   }
 }
 
+const noSpan = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
 const probe = trace.wrapSpanContext({ traceId: "1".repeat(32), spanId: "1".repeat(16), traceFlags: 0 });
 
 /** The tracer of the running SDK; without one, its spans carry their parent's context on and record nothing. */
@@ -44,6 +46,11 @@ export async function inSpan<T>(
   run: (span: Span) => Promise<T>,
   within: Context = context.active(),
 ): Promise<T> {
+  if (!areSpansRecorded()) {
+    // A span of its own would only stand for its parent.
+    const span = trace.getSpan(within) ?? noSpan;
+    return within === context.active() ? run(span) : context.with(within, run, undefined, span);
+  }
   const span = tracer().startSpan(name, { ...options, links: linksOf(within) }, within);
   try {
     return await context.with(trace.setSpan(within.deleteValue(linksKey), span), run, undefined, span);

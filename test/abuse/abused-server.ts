@@ -1,10 +1,14 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { createClient } from "@connectrpc/connect";
 import { OperationsService } from "../../gen/longhaul/v1/operations_service_pb.ts";
 import { createGrpcJsTransport } from "../../src/client/grpc-transport.ts";
-import type { SpawnedServer } from "../support/spawned-server.ts";
+import { createCertificateAuthority } from "../support/certificates.ts";
+import { type SpawnedServer, spawnServer } from "../support/spawned-server.ts";
+import type { Attack } from "./attack-set.ts";
 
 /** What an attack has done to a server. Sizes are resident memory in MiB, times in milliseconds. */
 export interface Harm {
@@ -18,14 +22,63 @@ export interface Harm {
   readonly p99Ms: number;
 }
 
+/** What an attack may cost, at most. */
+const memoryLimitMib = 100;
 const sampleIntervalMs = 20;
 /** Gets and time before the first look at the memory: a server that has just begun grows by itself, and starts threads. */
 const warmUpCalls = 3_000;
 const warmUpMs = 2_000;
 const healthyClient = new URL("./healthy-client.ts", import.meta.url);
 
-/** Attacks a server while a healthy client polls it, and says what that did. Rejects when the attack does. */
-export async function harmOf(server: SpawnedServer, attack: () => Promise<void>, ca?: string): Promise<Harm> {
+/** How an attack is made. */
+export interface AbuseOptions {
+  /** Done before, and counts for nothing. */
+  readonly prepare?: (server: SpawnedServer) => Promise<unknown>;
+  /**
+   * The attack is made again until this long has passed, in milliseconds, so that the healthy client makes enough calls;
+   * the memory is that of the first one. Default: it is made once.
+   */
+  readonly leastMs?: number;
+}
+
+/** Attacks a server process of its own while a healthy client polls it. Rejects when the attack does. */
+export async function abuse(
+  { isSecure = false, settings = {}, run }: Attack,
+  { prepare = async () => {}, leastMs = 0 }: AbuseOptions = {},
+): Promise<Harm> {
+  const directory = mkdtempSync(join(tmpdir(), "longhaul-abuse-"));
+  try {
+    const tls = isSecure ? await tlsFiles(directory) : undefined;
+    const server = await spawnServer(join(directory, "data"), { ...settings, ...tls?.settings });
+    try {
+      await prepare(server);
+      return await harmOf(server, () => run({ port: server.port, ca: tls?.ca }), leastMs, tls?.ca);
+    } finally {
+      server.kill("SIGKILL");
+      await server.exited;
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** What is promised of a server under attack and was not kept, in words; `p99LimitMs` is what a healthy client may wait. */
+export function brokenPromises(harm: Harm, p99LimitMs: number): string[] {
+  const { beforeMib, peakMib, healthyFailures, p99Ms } = harm;
+  const grownMib = peakMib - beforeMib;
+  return [
+    ...healthyFailures.slice(0, 10).map((failure) => `a healthy call failed: ${failure}`),
+    ...(grownMib < memoryLimitMib ? [] : [`it took ${grownMib} MiB more; less than ${memoryLimitMib} are promised`]),
+    ...(p99Ms < p99LimitMs ? [] : [`p99 of a healthy client ${p99Ms.toFixed(1)} ms; below ${p99LimitMs} are promised`]),
+  ];
+}
+
+async function harmOf(
+  server: SpawnedServer,
+  attack: () => Promise<void>,
+  leastMs: number,
+  ca: string | undefined,
+): Promise<Harm> {
   const operationId = await warmedUp(server, ca);
   const healthy = new Worker(healthyClient, { workerData: { url: server.url, operationId, ca } });
   await once(healthy, "message");
@@ -34,14 +87,20 @@ export async function harmOf(server: SpawnedServer, attack: () => Promise<void>,
   const sampling = setInterval(() => {
     peakMib = Math.max(peakMib, residentMib(server.pid));
   }, sampleIntervalMs);
+  const beganMs = performance.now();
+  let afterMib: number;
   try {
     await attack();
+    afterMib = residentMib(server.pid);
+    clearInterval(sampling);
+    while (performance.now() - beganMs < leastMs) {
+      await attack();
+    }
   } finally {
     clearInterval(sampling);
     healthy.postMessage("enough");
   }
   const [{ timesMs, failed }] = (await once(healthy, "message")) as [{ timesMs: number[]; failed: string[] }];
-  const afterMib = residentMib(server.pid);
   const sorted = timesMs.toSorted((a, b) => a - b);
   const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN;
   return {
@@ -63,8 +122,18 @@ export function describeHarm(what: string, harm: Harm): string {
   return `${what}: ${memory}; ${calls}, median ${medianMs.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`;
 }
 
+/** The files of a TLS server, and the authority that clients have to trust. */
+async function tlsFiles(directory: string) {
+  const authority = await createCertificateAuthority();
+  const { cert, key } = await authority.issue();
+  const settings = { tlsCertFile: join(directory, "cert.pem"), tlsKeyFile: join(directory, "key.pem") };
+  writeFileSync(settings.tlsCertFile, cert);
+  writeFileSync(settings.tlsKeyFile, key);
+  return { settings, ca: authority.cert };
+}
+
 /** Resident memory of a process. Throws when it has ended. */
-export function residentMib(pid: number): number {
+function residentMib(pid: number): number {
   const [, kib] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
   return Math.round(Number(kib) / 1024);
 }

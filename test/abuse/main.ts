@@ -1,16 +1,18 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { anySeed } from "../support/random.ts";
-import { spawnServer } from "../support/spawned-server.ts";
-import { describeHarm, harmOf, residentMib } from "./abused-server.ts";
+import type { SpawnedServer } from "../support/spawned-server.ts";
+import { abuse, brokenPromises, describeHarm } from "./abused-server.ts";
+import { type Attack, attackSet } from "./attack-set.ts";
 import { type MutationResult, sendMutatedRequests } from "./mutation-run.ts";
 
-// Sends as many mutated requests as told to a server process, and prints what that did to it. The same seed makes the
-// same requests. Ends with 1 when the server has died or a healthy client was not served.
+// Attacks servers in every way there is, ends with as many mutated requests as told, and prints what each did. The same
+// seed makes the same requests. Ends with 1 when a promise was not kept: it wants a machine that does nothing else.
 
-/** Good requests before the first bad one. */
+/** How long a healthy client may wait meanwhile, at the 99th percentile. */
+const p99LimitMs = 200;
+/** An attack that is over sooner is made again, or the healthy client would have made few calls. */
+const leastMs = 5_000;
+/** Good requests before the first mutated one: what those cost is what they cost beyond as many good ones at a time. */
 const goodRequests = 50_000;
 
 const { values } = parseArgs({
@@ -25,30 +27,26 @@ if (!Number.isSafeInteger(seed) || !Number.isSafeInteger(requests)) {
   process.exit(2);
 }
 
-process.stdout.write(`seed ${seed}, ${requests} mutated requests\n`);
-const directory = mkdtempSync(join(tmpdir(), "longhaul-abuse-"));
-const server = await spawnServer(directory);
+const mutated: Attack = {
+  name: `${requests} mutated requests of seed ${seed}`,
+  run: async ({ port }) => {
+    const onProgress = (soFar: MutationResult) => void process.stdout.write(`  ${JSON.stringify(soFar)}\n`);
+    onProgress(await sendMutatedRequests({ url: `http://127.0.0.1:${port}`, seed, requests, onProgress }));
+  },
+};
+
 let isBroken = false;
-try {
-  // What they cost is what they cost beyond as many good requests at a time.
-  await sendMutatedRequests({ url: server.url, seed, requests: goodRequests, isValid: true });
-  let result: MutationResult | undefined;
-  const beganMs = performance.now();
-  const harm = await harmOf(server, async () => {
-    const onProgress = (soFar: MutationResult) => {
-      process.stdout.write(`  ${JSON.stringify(soFar)}, ${residentMib(server.pid)} MiB\n`);
-    };
-    result = await sendMutatedRequests({ url: server.url, seed, requests, onProgress });
-  });
-  process.stdout.write(`${JSON.stringify(result)} in ${Math.round(performance.now() - beganMs)} ms\n`);
-  process.stdout.write(`${describeHarm("mutated requests", harm)}\n`);
-  isBroken = harm.healthyFailures.length > 0;
-  for (const failure of harm.healthyFailures.slice(0, 10)) {
-    process.stdout.write(`  failed: ${failure}\n`);
+for (const attack of [...attackSet, mutated]) {
+  const prepare = async ({ url }: SpawnedServer) => {
+    if (attack === mutated) {
+      await sendMutatedRequests({ url, seed, requests: goodRequests, isValid: true });
+    }
+  };
+  const harm = await abuse(attack, { prepare, leastMs: attack === mutated ? 0 : leastMs });
+  process.stdout.write(`${describeHarm(attack.name, harm)}\n`);
+  for (const promise of brokenPromises(harm, p99LimitMs)) {
+    isBroken = true;
+    process.stdout.write(`  broken: ${promise}\n`);
   }
-} finally {
-  server.kill("SIGKILL");
-  await server.exited;
-  rmSync(directory, { recursive: true, force: true });
 }
 process.exit(isBroken ? 1 : 0);

@@ -19,7 +19,8 @@ test("a policy that is replaced counts with the next call, and a broken one does
     log,
     now: () => clock.nowMs,
   });
-  const identify = () => control.identify(`Bearer ${roleTokens.admin}`, undefined);
+  const connection = {};
+  const identify = () => control.identify(`Bearer ${roleTokens.admin}`, connection);
   const before = await identify();
   expect(before).toMatchObject({ name: "token:ci", roles: "admin" });
   // Nothing is worked out twice while nothing has changed.

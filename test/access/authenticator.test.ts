@@ -23,7 +23,8 @@ function authenticatorWith(options: Partial<AuthenticatorOptions>, issuer?: Toke
     now: () => clock.nowMs,
     ...options,
   });
-  const bearer = async (token: string) => authenticate(`Bearer ${token}`, undefined);
+  const connection = {};
+  const bearer = async (token: string) => authenticate(`Bearer ${token}`, connection, clock.nowMs);
   const refusal = async (token: string) => {
     const error: unknown = await bearer(token).then(
       () => undefined,
@@ -132,9 +133,13 @@ describe("keys at a URL", () => {
     expect(lines.filter((line) => line.includes("cannot be fetched"))).toHaveLength(1);
     expect(await refusal("a.b.c")).toBe("UNAUTHENTICATED: the token is not valid");
     issuer.setDown(false);
-    clock.nowMs += 3_600_000;
-    await bearer(await issuer.token(laterClaims()));
-    await expect.poll(() => lines.join("")).toContain("the keys of tokens can be fetched again");
+    // The first fetch may still be one that had begun before.
+    const laterLines = async () => {
+      clock.nowMs += 3_600_000;
+      await bearer(await issuer.token(laterClaims()));
+      return lines.join("");
+    };
+    await expect.poll(laterLines).toContain("the keys of tokens can be fetched again");
   });
 
   test("that cannot be fetched make tokens of unknown keys unavailable, with a time to try again", async () => {
@@ -229,6 +234,25 @@ describe("a static token", () => {
     expect(lines.join("")).not.toContain(token);
   });
 
+  test("counts for each connection by itself: what one has sent says nothing of what another sends", async () => {
+    const [one, another] = ["static-token-of-one-0123", "static-token-of-another"];
+    const entries = [
+      { name: "one", token: one },
+      { name: "another", token: another },
+    ];
+    const { path } = await testFile("tokens.json", { tokens: entries });
+    const { authenticate, clock } = authenticatorWith({ tokensFile: path });
+    const [first, second] = [{}, {}];
+    const over = (connection: object, token: string) => authenticate(`Bearer ${token}`, connection, clock.nowMs);
+    for (let round = 0; round < 3; round++) {
+      expect(over(first, one)).toMatchObject({ name: "one" });
+      expect(over(second, another)).toMatchObject({ name: "another" });
+      expect(over(first, another)).toMatchObject({ name: "another" });
+      expect(() => over(first, `${one}4`)).toThrow("the token is not valid");
+      expect(() => authenticate(null, first, clock.nowMs)).toThrow("carries no credential");
+    }
+  });
+
   test.each<[string, unknown]>([
     ["no JSON", `{"tokens": "${token}`],
     ["an entry that is the token", { tokens: [token] }],
@@ -262,6 +286,6 @@ test.each(["Basic YWRhOmh1bnRlcjI=", "Bearer", "Bearer ", "hunter2", "Bearer a b
   "a header that holds no bearer token is refused without being repeated: %s",
   async (header) => {
     const { authenticate } = authenticatorWith({});
-    expect(() => authenticate(header, undefined)).toThrow("the authorization header holds no bearer token");
+    expect(() => authenticate(header, {}, Date.now())).toThrow("the authorization header holds no bearer token");
   },
 );

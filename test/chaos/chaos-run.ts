@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { randomFrom } from "../support/random.ts";
 import { startLoad } from "./load.ts";
@@ -32,8 +33,11 @@ export interface ChaosReport {
   readonly broken: readonly string[];
 }
 
-/** The longest time from coming back to the next kill, in milliseconds. Clients need some of it to come back, too. */
-const longestRoundMs = 600;
+/** The longest time from the first work after a kill to the next one, in milliseconds. */
+const longestRoundMs = 300;
+/** How long it may take after a kill until work begins again, in milliseconds. */
+const atWorkWithinMs = 30_000;
+const lookMs = 20;
 /** Types that are run again after their process has died. */
 const rerun: ReadonlySet<string> = new Set(["restartable"]);
 
@@ -46,6 +50,11 @@ export async function runChaos({ victim, rounds, seed, clients = 6 }: ChaosOptio
   const load = startLoad({ ...world, told, random: randomFrom(seed + 1), clients });
   let kills = 0;
   for (; kills < rounds && told.broken.length === 0; kills++) {
+    // A kill before anybody has come back would meet nothing that it could break.
+    if (!(await beginsWork(world.ledger))) {
+      told.broken.push(`no work began within ${atWorkWithinMs} ms of kill ${kills}`);
+      break;
+    }
     await sleep(10 + random() * longestRoundMs);
     await world.kill(random);
   }
@@ -70,4 +79,18 @@ export async function runChaos({ victim, rounds, seed, clients = 6 }: ChaosOptio
     seconds: (performance.now() - beganAtMs) / 1_000,
     broken: told.broken,
   };
+}
+
+/** Whether a run begins, by its own account, within the time. */
+async function beginsWork(ledger: string): Promise<boolean> {
+  const size = () => statSync(ledger, { throwIfNoEntry: false })?.size ?? 0;
+  const before = size();
+  const giveUpAtMs = performance.now() + atWorkWithinMs;
+  while (size() === before) {
+    if (performance.now() > giveUpAtMs) {
+      return false;
+    }
+    await sleep(lookMs);
+  }
+  return true;
 }

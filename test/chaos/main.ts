@@ -16,7 +16,7 @@ const { values } = parseArgs({
 });
 const unknown = values.victim.find((victim) => !(victims as readonly string[]).includes(victim));
 const [seed, rounds, clients] = [Number(values.seed), Number(values.rounds), Number(values.clients)];
-if (unknown !== undefined || ![seed, rounds, clients].every(Number.isSafeInteger)) {
+if (unknown !== undefined || ![seed, rounds, clients].every(Number.isSafeInteger) || rounds < 1 || clients < 1) {
   process.stderr.write(`usage: test:chaos [--seed N] [--rounds N] [--clients N] [--victim ${victims.join("|")}]…\n`);
   process.exit(2);
 }

@@ -24,6 +24,8 @@ interface Known {
   readonly created: Created;
   /** When it was first told, after which point of time, that the operation has got so far; by rank. */
   readonly toldAt: number[];
+  /** Each revision that was greater than all before it, and when it was told. */
+  readonly revisions: { readonly revision: bigint; readonly toldAtMs: number }[];
   final?: string;
   cursor: bigint;
   /** What each record was, by its sequence. */
@@ -69,7 +71,13 @@ export class Told {
   /** A creation was acknowledged. */
   acknowledge(operation: OperationInfo, created: Created, askedAtMs: number): void {
     if (!this.#operations.has(operation.operationId)) {
-      this.#operations.set(operation.operationId, { created, toldAt: [], cursor: 0n, records: new Map() });
+      this.#operations.set(operation.operationId, {
+        created,
+        toldAt: [],
+        revisions: [],
+        cursor: 0n,
+        records: new Map(),
+      });
     }
     this.see(operation, askedAtMs);
   }
@@ -90,6 +98,13 @@ export class Told {
     const floor = known.toldAt.findLastIndex((toldAtMs) => toldAtMs <= askedAtMs);
     if (rank < floor) {
       this.broken.push(`${operationId}: ${statusName(status)} was answered after it had got further`);
+    }
+    const newest = known.revisions.findLast(({ toldAtMs }) => toldAtMs <= askedAtMs)?.revision ?? 0n;
+    if (revision < newest) {
+      this.broken.push(`${operationId}: revision ${revision} was answered after ${newest}`);
+    }
+    if (revision > (known.revisions.at(-1)?.revision ?? 0n)) {
+      known.revisions.push({ revision, toldAtMs: performance.now() });
     }
     for (let reached = 0; reached <= rank; reached++) {
       known.toldAt[reached] ??= performance.now();

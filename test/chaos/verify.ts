@@ -67,6 +67,9 @@ export async function checkMetrics(load: Load, told: Told, ended: ReadonlyMap<st
     if (BigInt(all.length) !== operation.metricsCursor) {
       told.broken.push(`${operationId}: has ${all.length} records and says ${operation.metricsCursor}`);
     }
+    if (BigInt(all.length) < told.cursorOf(operationId)) {
+      told.broken.push(`${operationId}: has ${all.length} records, and ${told.cursorOf(operationId)} were answered`);
+    }
     const written = told.created(operationId)?.records ?? 0;
     const last = all.filter(({ attempt }) => attempt === operation.attempt);
     if (last.some(({ index }, position) => index !== position + 1)) {

@@ -8,7 +8,7 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError, createConnectRouter, type Transport } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
+import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { describe, expect, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { methodAccess } from "../../src/access/method-access.ts";
@@ -120,6 +120,25 @@ const credentials: Readonly<Record<string, (issuer: TokenIssuer) => Promise<stri
   "other tenant": (issuer) => issuer.token({ groups: ["tenant-b"] }),
 };
 
+/** The ways to the port, among them those that its fast lane does not take; HTTP/1.1 has no calls with two streams. */
+const protocols: readonly {
+  readonly protocol: string;
+  readonly connect: (baseUrl: string) => Transport;
+  readonly isHttp1?: boolean;
+}[] = [
+  { protocol: "gRPC", connect: (baseUrl) => createGrpcTransport({ baseUrl }) },
+  {
+    protocol: "gRPC-Web",
+    connect: (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" }),
+    isHttp1: true,
+  },
+  {
+    protocol: "Connect, by GET where that may be",
+    connect: (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1", useHttpGet: true }),
+    isHttp1: true,
+  },
+];
+
 const policy = {
   bindings: [
     { role: "viewer", claim: { path: "groups", values: ["viewers"] } },
@@ -219,7 +238,7 @@ describe("every RPC that is served", () => {
   });
 
   test.each(methods.map((method) => [nameOf(method), method] as const))(
-    "answers every kind of caller as documented: %s",
+    "answers every kind of caller as documented, over every protocol: %s",
     async (name, method) => {
       const issuer = await startTokenIssuer();
       const { path: accessPolicyFile } = await testFile("policy.json", policy);
@@ -228,17 +247,22 @@ describe("every RPC that is served", () => {
         settings: { ...issuer.settings, accessPolicyFile },
       });
       const admin = connectTestClient(url, { token: await issuer.token({ groups: ["admins"] }) });
-      const transport = createGrpcTransport({ baseUrl: url });
       const sample = samples[name];
       if (!sample) throw new Error(`${name} has no sample`);
-      for (const [credential, tokenOf] of Object.entries(credentials)) {
-        const request = create(method.input, sample.request(await failedOperation(admin)));
-        const answer = await call(transport, method, request, await tokenOf(issuer));
-        const expected = documentedAnswer(credential, documentedRoles().get(name), sample);
-        expect({ credential, answer }).toEqual({
-          credential,
-          answer: typeof expected === "string" ? expected : expect.objectContaining(expected as object),
-        });
+      for (const { protocol, connect } of protocols.filter(
+        ({ isHttp1 }) => !isHttp1 || method.methodKind !== "bidi_streaming",
+      )) {
+        const transport = connect(url);
+        for (const [credential, tokenOf] of Object.entries(credentials)) {
+          const request = create(method.input, sample.request(await failedOperation(admin)));
+          const answer = await call(transport, method, request, await tokenOf(issuer));
+          const expected = documentedAnswer(credential, documentedRoles().get(name), sample);
+          expect({ protocol, credential, answer }).toEqual({
+            protocol,
+            credential,
+            answer: typeof expected === "string" ? expected : expect.objectContaining(expected as object),
+          });
+        }
       }
     },
   );

@@ -2,9 +2,9 @@ import { once } from "node:events";
 import * as http2 from "node:http2";
 import { status } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { buildFailingDisk, type FailingDisk } from "../support/failing-disk.ts";
+import { buildFailingDisk, type DiskMode, type FailingDisk } from "../support/failing-disk.ts";
 import { connectHealthClient } from "../support/health-client.ts";
-import { frame, rawConnectCall } from "../support/raw-rpc.ts";
+import { frame } from "../support/raw-rpc.ts";
 import { startServerProcess } from "../support/server-process.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { startTestReplicas } from "../support/test-replicas.ts";
@@ -43,14 +43,22 @@ describe("a server that is well", () => {
 
   test("says so to curl as well", async () => {
     const { url } = await server();
-    const answer = await fetch(`${url}/${health}/Check`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: "{}",
+    const check = async (service: string) => {
+      const answer = await fetch(`${url}/${health}/Check`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ service }),
+      });
+      return answer.json();
+    };
+    expect(await check("")).toEqual({ status: "SERVING" });
+    expect(await check("x")).toMatchObject({
+      code: "not_found",
+      details: [
+        { debug: { reason: "SERVICE_NOT_FOUND" } },
+        { debug: { resourceType: "gRPC service", resourceName: "x" } },
+      ],
     });
-    expect(await answer.json()).toEqual({ status: "SERVING" });
-    const unknown = await rawConnectCall(url, { path: `/${health}/Check`, body: '{"service":"x"}' });
-    expect(unknown).toMatchObject({ code: "not_found", reason: "SERVICE_NOT_FOUND" });
   });
 });
 
@@ -115,7 +123,7 @@ test("streams are bounded, and one that is given up makes room for another", asy
     .toBe("SERVING");
 });
 
-describe("a server whose disk is full", () => {
+describe("a server whose disk fails", () => {
   let disk: FailingDisk | undefined;
   let unavailable = "";
   beforeAll(async () => {
@@ -129,28 +137,30 @@ describe("a server whose disk is full", () => {
   });
   afterAll(() => disk?.remove());
 
-  test("is not serving until the disk is well again; but it lives all the while", { timeout: 60_000 }, async ({
-    skip,
-  }) => {
-    if (!disk) {
-      return skip(unavailable);
-    }
-    disk.setMode("healthy");
-    const dataDir = await temporaryDirectory();
-    const { url, client } = await startServerProcess(dataDir, {}, disk.environmentFor(dataDir));
-    const healthClient = connectHealthClient(url);
-    const [whole, service, itself] = ["", operations, health].map((name) => healthClient.watch(name));
-    const next = () => Promise.all([whole?.(), service?.()]);
-    expect(await next()).toEqual(["SERVING", "SERVING"]);
-    expect(await itself?.()).toBe("SERVING");
-    disk.setMode("full");
-    await client.createOperation({ operationType: "training" }).catch(() => {});
-    expect(await next()).toEqual(["NOT_SERVING", "NOT_SERVING"]);
-    expect(await healthClient.check("")).toBe("NOT_SERVING");
-    expect(await healthClient.check(health)).toBe("SERVING");
-    disk.setMode("healthy");
-    expect(await next()).toEqual(["SERVING", "SERVING"]);
-  });
+  test.for<DiskMode>(["full", "fsync-fails"])(
+    "is not serving until the disk is well again; but it lives all the while: %s",
+    { timeout: 60_000 },
+    async (mode, { skip }) => {
+      if (!disk) {
+        return skip(unavailable);
+      }
+      disk.setMode("healthy");
+      const dataDir = await temporaryDirectory();
+      const { url, client } = await startServerProcess(dataDir, {}, disk.environmentFor(dataDir));
+      const healthClient = connectHealthClient(url);
+      const [whole, service, itself] = ["", operations, health].map((name) => healthClient.watch(name));
+      const next = () => Promise.all([whole?.(), service?.()]);
+      expect(await next()).toEqual(["SERVING", "SERVING"]);
+      expect(await itself?.()).toBe("SERVING");
+      disk.setMode(mode);
+      await client.createOperation({ operationType: "training" }).catch(() => {});
+      expect(await next()).toEqual(["NOT_SERVING", "NOT_SERVING"]);
+      expect(await healthClient.check("")).toBe("NOT_SERVING");
+      expect(await healthClient.check(health)).toBe("SERVING");
+      disk.setMode("healthy");
+      expect(await next()).toEqual(["SERVING", "SERVING"]);
+    },
+  );
 });
 
 test("a server whose database goes away is not serving until it is back, although nobody calls", {

@@ -1,7 +1,8 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { operationIn, operationWhen } from "../support/operation-when.ts";
 import { startServerProcess } from "../support/server-process.ts";
+import { startTcpProxy } from "../support/tcp-proxy.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { startTestServer } from "../support/test-server.ts";
 import { threadedOperation } from "../support/threaded-operation.ts";
@@ -71,17 +72,21 @@ describe("a host that comes back inside host_lost_after", { timeout: 60_000 }, (
     expect((await operationIn(client, operationId, CANCELLED)).cancellation).toMatchObject({ forced: false });
   });
 
-  test("and finishes the work before the cancellation arrives: COMPLETED", async () => {
-    const { client, host, work, operationId } = await runningOperation(60_000);
-    host.kill("SIGSTOP");
-    await client.cancelOperation({ operationId, reason: "too slow" });
+  test("and has finished the work before the cancellation arrives: COMPLETED, and says that it was asked", async () => {
+    const host = await startServerProcess(await temporaryDirectory());
+    const proxy = await startTcpProxy(host.port);
+    onTestFinished(() => proxy.close());
+    const { client } = await startTestServer({ settings: { routes: { threaded: proxy.url }, pullTimeoutMs: 300 } });
+    const work = await threadedOperation(client);
+    proxy.setMode("reset");
+    const { operation } = await client.cancelOperation({ operationId: work.operationId, reason: "too slow" });
+    expect(operation).toMatchObject({ status: RUNNING, cancellation: { reason: "too slow" } });
     work.write("finish");
-    host.kill("SIGCONT");
-    const ended = await operationWhen(client, operationId, ({ status }) => status > RUNNING);
-    // Which of the two came first is the host's to say; both ends must agree.
-    const { operation } = await host.client.getOperation({ operationId });
-    work.write("release");
-    expect(ended.status).toBe(operation?.status);
+    await operationIn(host.client, work.operationId, COMPLETED);
+    proxy.setMode("pass");
+    const ended = await operationWhen(client, work.operationId, ({ status }) => status > RUNNING);
+    expect(ended).toMatchObject({ status: COMPLETED, cancellation: { reason: "too slow", forced: false } });
+    expect(ended.cancellation?.acknowledgedAt).toBeUndefined();
   });
 });
 

@@ -1,3 +1,4 @@
+import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -45,9 +46,9 @@ function operation(index: number, host: string, now: number): StoredOperation {
 }
 
 test("a server with 100,000 stored operations, 1,000 of them running, serves within 2 s of its start", async () => {
-  const dataDir = await temporaryDirectory();
+  const filled = await temporaryDirectory();
   const host = `http://127.0.0.1:${await freePort()}`;
-  const store = await openSqliteStore(join(dataDir, "longhaul.sqlite"));
+  const store = await openSqliteStore(join(filled, "longhaul.sqlite"));
   const now = Date.now();
   for (let from = 0; from < stored; from += 2_000) {
     await Promise.all(Array.from({ length: 2_000 }, (_, index) => store.create(operation(from + index, host, now))));
@@ -56,6 +57,9 @@ test("a server with 100,000 stored operations, 1,000 of them running, serves wit
 
   const timesMs: number[] = [];
   for (let start = 0; start < starts; start++) {
+    // The first start settles what ran in the process, so each has a copy that no other one has seen.
+    const dataDir = await temporaryDirectory();
+    await cp(filled, dataDir, { recursive: true });
     const beganMs = performance.now();
     const server = await startServerProcess(dataDir, { routes: { training: host } });
     const { operation: lost } = await server.client.getOperation({ operationId: idOf(100) });

@@ -8,9 +8,9 @@ import { startTestServer } from "../support/test-server.ts";
 import { threadedOperation } from "../support/threaded-operation.ts";
 
 const { PENDING, RUNNING, COMPLETED, CANCELLED } = OperationStatus;
-const sweepIntervalMs = 1_000;
-/** One sweep, with what a busy machine may add. */
-const recoveryMs = 10_000;
+const sweepIntervalMs = 4_000;
+/** The time to the next sweep, with what a busy machine may add, and less than to the one after it. */
+const recoveryMs = 1.6 * sweepIntervalMs;
 
 /** A gateway, a proxy, and a host behind it with work that a test leads. */
 async function partitionable() {

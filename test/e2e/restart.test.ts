@@ -7,12 +7,17 @@ import { type ServerProcess, startServerProcess } from "../support/server-proces
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import type { OperationsClient } from "../support/test-client.ts";
 import { startTestServer } from "../support/test-server.ts";
+import { TestServices } from "../support/test-services.ts";
 
 const { PENDING, RUNNING, COMPLETED, FAILED, CANCELLED } = OperationStatus;
 
 async function createOf(client: OperationsClient, operationType: string, parameters: object) {
   const { operation } = await client.createOperation({ operationType, metadata: { parameters: { ...parameters } } });
   return operation?.operationId ?? "";
+}
+
+class OneAtATime extends TestServices {
+  override readonly maxConcurrentOperations = 1;
 }
 
 /** Ends a server with kill -9 and starts another one on its data and port. */
@@ -66,6 +71,38 @@ describe("a single server killed and started again", { timeout: 60_000 }, () => 
       [8n, 2],
     ]);
     expect(readFileSync(ledger, "utf8")).toBe(`${operationId} 1\n${operationId} 2\n`);
+  });
+
+  test("has one that waits to be run again stale until it is its turn, and cancels it at once", async () => {
+    const dataDir = await temporaryDirectory();
+    const before = await startServerProcess(dataDir);
+    const operationIds: string[] = [];
+    for (let count = 0; count < 3; count++) {
+      const operationId = await createOf(before.client, "restartable", { records: 2, hold: true });
+      await operationWhen(before.client, operationId, hasDone(2n));
+      operationIds.push(operationId);
+    }
+    const [first = "", second = "", third = ""] = operationIds;
+    before.kill("SIGKILL");
+    await before.exited;
+    const { client } = await startTestServer({ dataDir, orchestrators: [new OneAtATime()] });
+    await operationWhen(client, first, ({ attempt }) => attempt === 2);
+    const waiting = {
+      status: RUNNING,
+      attempt: 1,
+      freshness: { stale: true, staleReason: "it waits to be run again" },
+    };
+    expect((await client.getOperation({ operationId: second })).operation).toMatchObject(waiting);
+    expect((await client.getOperation({ operationId: third })).operation).toMatchObject(waiting);
+    await client.cancelOperation({ operationId: second, reason: "enough" });
+    expect(await operationIn(client, second, CANCELLED)).toMatchObject({
+      attempt: 1,
+      cancellation: { reason: "enough", forced: false },
+    });
+    // The first one holds its place all the while.
+    expect((await client.getOperation({ operationId: third })).operation).toMatchObject(waiting);
+    await client.cancelOperation({ operationId: first, reason: "enough" });
+    await operationWhen(client, third, ({ attempt, freshness }) => attempt === 2 && freshness?.stale === false);
   });
 
   test("goes through with a cancellation that was asked for before", async () => {

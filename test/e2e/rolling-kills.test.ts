@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServiceError } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
-import { operationWhen } from "../support/operation-when.ts";
+import { type OperationInfo, OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import { operationIn, operationWhen } from "../support/operation-when.ts";
 import { CutShort, connectRetryingClient } from "../support/retrying-client.ts";
 import type { ServerProcess } from "../support/server-process.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -14,7 +15,9 @@ const leaseMs = 3_000;
 const kills = 3;
 const betweenKillsMs = 10_000;
 const clients = 4;
-/** How long work that only a cancellation or the death of its process ends may take to be settled after that. */
+/** Operations that are sure to run in a server when it is killed. */
+const lostEachTime = 10;
+/** How long these may take to be settled after that. */
 const settleMs = leaseMs + 5_000;
 
 const isOver = (status: string) => !["OPERATION_STATUS_PENDING", "OPERATION_STATUS_RUNNING"].includes(status);
@@ -27,6 +30,7 @@ test("three replicas under load, one killed each ten seconds: clients with an or
   const failed: string[] = [];
   const calls = { total: 0, cutShort: 0 };
   const ids: string[] = [];
+  const lost = new Map<string, OperationInfo>();
   let stopping = false;
 
   async function use(): Promise<void> {
@@ -70,25 +74,38 @@ test("three replicas under load, one killed each ten seconds: clients with an or
     }
   }
 
+  /** Work that only a cancellation or the death of its process ends, and that has begun. */
+  async function createHeld({ client }: ServerProcess): Promise<string> {
+    const { operation } = await client.createOperation({
+      operationType: "training",
+      metadata: { parameters: { hold: true, ledger } },
+    });
+    const operationId = operation?.operationId ?? "";
+    await operationIn(client, operationId, OperationStatus.RUNNING);
+    return operationId;
+  }
+
   const load = Promise.all(Array.from({ length: clients }, use));
   for (let kill = 0; kill < kills; kill++) {
     await sleep(betweenKillsMs);
     const index = kill % running.length;
     const victim = running[index] as ServerProcess;
     const others = running.filter((one) => one !== victim);
-    const { operation } = await victim.client.createOperation({
-      operationType: "training",
-      metadata: { parameters: { hold: true, ledger } },
-    });
-    const operationId = operation?.operationId ?? "";
+    const operationIds = await Promise.all(Array.from({ length: lostEachTime }, () => createHeld(victim)));
     victim.kill("SIGKILL");
     const killedAtMs = performance.now();
     await victim.exited;
-    const settled = await Promise.all(
-      others.map(({ client }) => operationWhen(client, operationId, ({ status }) => status > 2)),
-    );
+    for (const operationId of operationIds) {
+      const settled = await Promise.all(
+        others.map(({ client }) =>
+          operationWhen(client, operationId, ({ status }) => status > OperationStatus.RUNNING),
+        ),
+      );
+      expect(settled[0]).toMatchObject({ error: { reason: "PROCESS_RESTARTED" } });
+      expect(settled[1]).toEqual(settled[0]);
+      lost.set(operationId, settled[0] as OperationInfo);
+    }
     expect(performance.now() - killedAtMs).toBeLessThan(settleMs);
-    expect(settled[0]).toEqual(settled[1]);
     running[index] = await start({ port: victim.port });
   }
   stopping = true;
@@ -111,5 +128,11 @@ test("three replicas under load, one killed each ten seconds: clients with an or
     .toEqual([]);
   const runs = readFileSync(ledger, "utf8").trim().split("\n");
   expect(new Set(runs).size).toBe(runs.length);
-  expect((await call("CountOperations", {})).total).toBe(ids.length + kills);
+  expect((await call("CountOperations", {})).total).toBe(ids.length + lost.size);
+  // Settled once: no server that came back has changed it.
+  for (const [operationId, settled] of lost) {
+    for (const { client } of running) {
+      expect((await client.getOperation({ operationId })).operation).toEqual(settled);
+    }
+  }
 }, 180_000);

@@ -2,10 +2,14 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { context } from "@opentelemetry/api";
 import { describe, expect, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import { createServerLog } from "../../src/telemetry/server-log.ts";
+import { traceHeaders } from "../../src/tracing/trace-context.ts";
 import { deadlineMs, operationIn } from "../support/operation-when.ts";
 import { type ReceivedSpan, startOtlpCollector } from "../support/otlp-collector.ts";
+import { recordSpans } from "../support/recorded-spans.ts";
 import { startScriptedHost } from "../support/scripted-host.ts";
 import { startServerProcess } from "../support/server-process.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -100,6 +104,31 @@ describe("one call is one trace", { timeout: 30_000 }, () => {
     const asked = await span("gateway", get, { kind: kind.client, traceId: otherTrace, parentSpanId: pull.spanId });
     await find("host", get, { kind: kind.server, traceId: otherTrace, parentSpanId: asked.spanId });
     expect(collector.headers).toMatchObject({ "x-api-key": "collector-key" });
+  });
+
+  test("with the line and the span that a caller writes itself", async () => {
+    const spans = recordSpans();
+    const lines: LogLine[] = [];
+    const log = createServerLog("info", { write: (line) => void lines.push(JSON.parse(line)) });
+    const collector = await startOtlpCollector();
+    const { gateway, logs } = await startChain(collector.url);
+    const caller = spans.call("caller");
+    context.with(caller.context, () => log.info("calls"));
+    const headers = traceHeaders(caller.context);
+    await gateway.client.createOperation({ operationType: "training" }, { headers });
+    caller.span.end();
+
+    const [span] = spans.ended("caller");
+    const ids = span?.spanContext();
+    expect(lines).toMatchObject([{ msg: "calls", trace_id: ids?.traceId, span_id: ids?.spanId }]);
+    for (const seen of [logs.gateway, logs.host]) {
+      expect(await callLine(seen, "CreateOperation")).toMatchObject({ trace_id: ids?.traceId, code: "OK" });
+    }
+    const served = () =>
+      collector.spans.filter(({ name, kind: of }) => name === `${service}/CreateOperation` && of === kind.server);
+    await expect.poll(() => served().map((one) => one.service), { timeout: deadlineMs }).toHaveLength(2);
+    expect(new Set(served().map(({ traceId: of }) => of))).toEqual(new Set([ids?.traceId]));
+    expect(served().find((one) => one.service === "gateway")?.parentSpanId).toBe(ids?.spanId);
   });
 
   test("in the logs when nobody records spans", async () => {

@@ -342,6 +342,29 @@ describe("a server that was taken for dead", () => {
     expect(await a.operations.getOperation(operationId)).toMatchObject({ attempt: 2, status: RUNNING });
   });
 
+  test("has what is to be run again marked stale until it is, and under no revision older than one it has given", async () => {
+    const started = await group({ executors: () => ({ training: restartable() }) });
+    const { a, b, clock } = started;
+    const { operationId } = await a.operations.createOperation({ operationType: "training" });
+    await startedWork(a.operations, operationId);
+    clock.nowMs += 1_000;
+    a.operations.updateProgress(operationId, { percentage: 40 });
+    const told = await a.operations.getOperation(operationId, 0);
+    clock.nowMs += 1_000;
+    await takeOverFrom(started, a, b);
+    const waiting = await b.operations.getOperation(operationId);
+    expect(waiting).toMatchObject({
+      status: RUNNING,
+      attempt: 1,
+      freshness: { stale: true, staleReason: "it waits to be run again" },
+    });
+    expect(waiting.revision).toBeGreaterThan(told.revision);
+    await startedWork(b.operations, operationId);
+    const again = await b.operations.getOperation(operationId);
+    expect(again).toMatchObject({ status: RUNNING, attempt: 2, freshness: { stale: false } });
+    expect(again.revision).toBeGreaterThan(waiting.revision);
+  });
+
   test("does not answer from memory before it has made sure", async () => {
     const started = await group();
     const { a, b, operationId } = started;

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
+import { BridgeSource } from "../../src/operations/bridge-source.ts";
 import { CallError } from "../../src/operations/errors.ts";
 import type { OperationExecutor } from "../../src/operations/operation-executor.ts";
 import type { OperationStore } from "../../src/operations/operation-store.ts";
+import { ProgressBridge } from "../../src/progress/progress-bridge.ts";
 import { refusal, startTestGroup, type TestMember } from "../support/test-group.ts";
 import { startTestRegistry } from "../support/test-registry.ts";
 
@@ -104,14 +106,35 @@ test("a change whose answer from the store was lost is not made twice, and is an
 
 test("metric records whose append was not answered are in the log once", async () => {
   const losing = new Set<string>();
-  const { operations } = await startTestRegistry({ wrapStore: losingAnswers(losing), options: { cacheTtlMs: 0 } });
-  const { operationId } = await operations.createOperation({ operationType: "custom" });
-  await operations.startOperation(operationId);
+  const { operations, store } = await startTestRegistry({
+    wrapStore: losingAnswers(losing),
+    options: { cacheTtlMs: 0 },
+  });
+  const { operationId } = await operations.createOperation({ operationType: "training" });
+  let bridge: ProgressBridge | undefined;
+  await operations.control.start(operationId, (run) => {
+    bridge = new ProgressBridge({ operationType: "training", ...run });
+    return new BridgeSource({ attempt: run.attempt, bridge, writer: bridge, cancel: () => {} });
+  });
+  const read = () => operations.getMetrics(operationId, { cursor: 0, maxRecords: 9, latest: false });
+  bridge?.record("epoch", { epoch: 1 });
+  bridge?.record("epoch", { epoch: 2 });
   losing.add("appendMetrics");
-  await operations.getMetrics(operationId, { cursor: 0, maxRecords: 9, latest: false });
+  // Of what is not known to be stored nobody is told.
+  expect((await read()).newCursor).toBe(0);
+  expect((await store.metricsLog(operationId)).cursor).toBe(2);
   losing.clear();
+  bridge?.record("epoch", { epoch: 3 });
+  expect((await read()).metrics.metrics.value).toMatchObject({
+    epochs: [
+      { sequence: 1n, epoch: 1 },
+      { sequence: 2n, epoch: 2 },
+      { sequence: 3n, epoch: 3 },
+    ],
+    trends: { epochCount: 3n },
+  });
   await operations.completeOperation(operationId);
-  expect((await operations.getOperation(operationId)).metricsCursor).toBe(0n);
+  expect((await operations.getOperation(operationId)).metricsCursor).toBe(3n);
 });
 
 describe("operations of a server that is gone", () => {

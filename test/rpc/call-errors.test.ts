@@ -58,6 +58,10 @@ test("violations, the operation and the time to wait are details of their own", 
   expect(missing.findDetails(ResourceInfoSchema)).toMatchObject([
     { resourceType: "longhaul.v1.OperationInfo", resourceName: "op_a" },
   ]);
+  const service = connectErrorFrom(new CallError("SERVICE_NOT_FOUND", "not here", { serviceName: "a.Service" }));
+  expect(service.findDetails(ResourceInfoSchema)).toMatchObject([
+    { resourceType: "gRPC service", resourceName: "a.Service", description: "not here" },
+  ]);
   const stopping = connectErrorFrom(new CallError("SHUTTING_DOWN", "soon", { retryAfterMs: 1_500 }));
   expect(stopping.findDetails(RetryInfoSchema)).toMatchObject([{ retryDelay: { seconds: 1n, nanos: 500_000_000 } }]);
 });

@@ -29,6 +29,7 @@ export async function runEveryStatement(store: OperationStore): Promise<void> {
   await store.metricsLog("op_a");
   await store.readMetrics("op_a", 1, 10);
   await createWithRecords(store, endedOperation("op_b", 0), 3);
+  await Promise.all(["op_a", "op_b"].map((id) => store.replace([replacement(changed(operation(id), 2n), 1n)])));
   await store.expire(epochMs, 250, epochMs);
   await store.delete("op_a", 2n);
   await store.expiredAt("op_b");

@@ -78,6 +78,26 @@ test("one transaction has no more rows than it should", async () => {
   expect(await answers).toHaveLength(16);
 });
 
+test("a write that is promised its answer holds up no other", async () => {
+  const late = Promise.withResolvers<string>();
+  const runs: (readonly string[])[] = [];
+  const write = joinedWrites<string, string>({
+    runAll: async (_rows, given) => {
+      runs.push(given);
+      return given.map((name) => (name === "late" ? late.promise : name.toUpperCase()));
+    },
+    rowsOf: () => 1,
+    atOnce: 1,
+    failsAll: () => false,
+  });
+  const failed = expect(write("late")).rejects.toThrow("locked");
+  expect(await Promise.all([write("a"), write("b")])).toEqual(["A", "B"]);
+  expect(await write("c")).toBe("C");
+  late.reject(new Error("locked"));
+  await failed;
+  expect(runs).toEqual([["late", "a", "b"], ["c"]]);
+});
+
 test("a write that fails takes no other with it", async () => {
   const { transactions, written, writeOne } = heldWrites();
   const answers = Promise.allSettled(["a", "bad", "c"].map(writeOne));

@@ -3,6 +3,7 @@ import { Client } from "pg";
 import { expect, onTestFinished, test } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import { allOf, anyOf, not } from "../../src/operations/operation-condition.ts";
+import { joinedReplacements } from "../../src/store/joined-replacements.ts";
 import { KyselyStore } from "../../src/store/kysely-store.ts";
 import { isPostgresFault, postgresTroubleOf } from "../../src/store/postgres-error.ts";
 import { postgresPool } from "../../src/store/postgres-pool.ts";
@@ -32,7 +33,12 @@ describeOnEveryPostgres("the statements of the PostgreSQL store", (server) => {
     });
     const store = new KyselyStore({
       db,
-      write: storeWriter({ db, transact: retriedTransactions(db), lockRows: true }),
+      write: storeWriter({
+        db,
+        transact: retriedTransactions(db),
+        replaceOne: joinedReplacements(db, { atOnce: 2, failsAll: () => false }),
+        lockRows: true,
+      }),
       troubleOf: postgresTroubleOf,
       isFault: isPostgresFault,
       release: () => db.destroy(),
@@ -74,6 +80,7 @@ describeOnEveryPostgres("the statements of the PostgreSQL store", (server) => {
     await client.query("set enable_seqscan = off");
     const explainable = queries.filter(({ sql }) => !/^(begin|commit|rollback)$/.test(sql));
     expect(explainable.length).toBeGreaterThan(60);
+    expect(explainable.filter(({ sql }) => sql.includes("unnest"))).toHaveLength(1);
     for (const { sql, parameters } of explainable) {
       const { rows } = await client.query(`explain ${sql}`, [...parameters]);
       const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");

@@ -73,6 +73,21 @@ describeOnPostgres("servers that share a PostgreSQL database", (server) => {
       }
     });
 
+    sharingTest("replace operations again and again, each time on top of what is stored", async (one, other) => {
+      const ids = Array.from({ length: 20 }, (_, index) => `op_${index}`);
+      await Promise.all(ids.map((id) => one.create(operation(id))));
+      const countUp = async (store: OperationStore, id: string) => {
+        for (let won = 0; won < 10; ) {
+          const revision = (await store.get(id))?.info.revision ?? 0n;
+          won += (await store.replace([replacement(changed(operation(id), revision + 1n), revision)])).size;
+        }
+      };
+      await Promise.all([one, other].flatMap((store) => [...ids, ...ids].map((id) => countUp(store, id))));
+      for (const stored of await one.getMany(ids)) {
+        expect(stored.info.revision, stored.info.operationId).toBe(41n);
+      }
+    });
+
     sharingTest("replace many in opposite orders", async (one, other) => {
       const stored = Array.from({ length: 20 }, (_, index) => operation(`op_${index}`));
       await Promise.all(stored.map((first) => one.create(first)));

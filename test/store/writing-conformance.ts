@@ -1,6 +1,16 @@
 import { describe, expect } from "vitest";
 import { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
-import { changed, filter, type OpenStore, operation, replacement, storeTest } from "./store-fixture.ts";
+import {
+  at,
+  changed,
+  epochMs,
+  filter,
+  type OpenStore,
+  operation,
+  replacement,
+  someOwner,
+  storeTest,
+} from "./store-fixture.ts";
 
 /** What a store promises of creating and replacing. */
 export function describeWriting(open: OpenStore): void {
@@ -155,6 +165,52 @@ export function describeWriting(open: OpenStore): void {
         [2n, 3n].map((revision) => store.replace([replacement(changed(first, revision), 1n)])),
       );
       expect(outcomes.map(({ size }) => size).sort()).toEqual([0, 1]);
+    });
+
+    storeTest(open, "at once, each is answered for itself", async ({ store }) => {
+      const large = 2n ** 60n + 1n;
+      const stored = Array.from({ length: 40 }, (_, index) => operation(`op_${index}`, { revision: large }));
+      await Promise.all(stored.map((first) => store.create(first)));
+      const next = (index: number) => {
+        const { RUNNING, COMPLETED } = OperationStatus;
+        const ended = index % 2 === 0 ? { status: COMPLETED, completedAt: at(index), expiresAt: at(1_000) } : {};
+        const info = { status: RUNNING, warnings: [`'{"\\ ${index}`], ...ended };
+        const first = stored[index] ?? operation(`op_${index}`, { revision: large });
+        return { ...changed(first, large + 1n, info), dispatched: true, owner: index % 2 === 0 ? "" : someOwner };
+      };
+      const changes = [...stored.keys(), 40].map((index) => replacement(next(index), large));
+      const refused = new Map([
+        [3, replacement(next(3), large - 1n)],
+        [8, replacement(next(8), large, OperationStatus.RUNNING)],
+        [13, { ...replacement(next(13), large), expectedOwner: "server-2" }],
+        [14, { ...replacement(next(14), large), expectedOwner: "" }],
+        // There is none.
+        [40, replacement(next(40), large)],
+      ]);
+      const outcomes = await Promise.all(changes.map((change, index) => store.replace([refused.get(index) ?? change])));
+      for (const [index, outcome] of outcomes.entries()) {
+        const id = `op_${index}`;
+        expect(outcome, id).toEqual(new Set(refused.has(index) ? [] : [id]));
+        expect(await store.get(id), id).toEqual(refused.has(index) ? stored[index] : next(index));
+      }
+      const due = stored.flatMap(({ info: { operationId } }, index) =>
+        index % 2 === 0 && !refused.has(index) ? [operationId] : [],
+      );
+      expect((await store.expire(epochMs + 1_000, 100, epochMs)).sort()).toEqual(due.sort());
+    });
+
+    storeTest(open, "at once of one operation, they are as if done one after the other", async ({ store }) => {
+      const [a, b] = [operation("op_a"), operation("op_b")];
+      await store.create(a);
+      await store.create(b);
+      const revisions = [2n, 3n, 4n];
+      const [other, ...sets] = await Promise.all([
+        store.replace([replacement(changed(b, 2n), 1n)]),
+        ...revisions.map((revision) => store.replace([replacement(changed(a, revision), 1n)])),
+      ]);
+      expect(other).toEqual(new Set(["op_b"]));
+      const winners = revisions.filter((_, index) => sets[index]?.has("op_a"));
+      expect(winners).toEqual([(await store.get("op_a"))?.info.revision]);
     });
 
     storeTest(open, "compares revisions beyond what a double holds", async ({ store }) => {

@@ -16,7 +16,7 @@ import { ServiceOrchestrator } from "../../src/orchestrator/service-orchestrator
  * runs in a worker thread that a test leads through files, see file-led-worker.ts.
  */
 export class TestServices extends ServiceOrchestrator {
-  override readonly maxConcurrentOperations = 1_000;
+  override readonly maxConcurrentOperations: number = 1_000;
   override readonly operations = {
     training: { operationFunc: workWith(recordEpoch) },
     data_load: { operationFunc: workWith(recordSegment) },

@@ -7,6 +7,7 @@ import { createAccessControl } from "../../../src/access/access-control.ts";
 import { listen } from "../../../src/listener/listener.ts";
 import type { OperationsService } from "../../../src/operations/operations-service.ts";
 import type { CallRecorder } from "../../../src/rpc/call-recorder.ts";
+import { callSubject } from "../../../src/rpc/call-subject.ts";
 import { createEdge } from "../../../src/rpc/edge.ts";
 import { HealthState } from "../../../src/rpc/health-state.ts";
 import { roleTokenSettings } from "../../support/access-files.ts";
@@ -164,8 +165,9 @@ function createListRecorder() {
       open = Promise.withResolvers();
       add({ began: name });
     },
-    ended: ({ method, protocol, caller, subject, error }) => {
-      add({ ended: method.name, protocol, caller, subject: subject(), error: errorOf(error) });
+    ended: ({ method, protocol, caller, request, answer, error }) => {
+      const subject = callSubject(request, answer);
+      add({ ended: method.name, protocol, caller, subject, error: errorOf(error) });
       open?.resolve();
     },
     refused: ({ path, method, error }) => add({ refused: path, method, error: errorOf(error) }),
