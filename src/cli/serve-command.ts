@@ -3,6 +3,7 @@ import { installInterruptHandler } from "../cancellation/interrupt.ts";
 import { describeConfig, resolveConfig } from "../config.ts";
 import { settings } from "../settings.ts";
 import type { GlobalOptions } from "./session.ts";
+import { keepYoungGenerationSmall } from "./young-generation.ts";
 
 /** What shells read as "ended by this signal", for those who do not wait for a clean stop. */
 const exitCodes: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143 };
@@ -40,6 +41,7 @@ async function serve(
     process.stdout.write(`${describeConfig(config)}\n`);
     return;
   }
+  keepYoungGenerationSmall();
   const { startServer } = await import("../server.ts");
   const { createServerLog } = await import("../telemetry/server-log.ts");
   const log = createServerLog(config.logLevel);
