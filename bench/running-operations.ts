@@ -12,7 +12,7 @@ import { callerRuns, type OperationsService, ProgressBridge, resolveConfig, star
 import { OperationInfoSchema } from "../gen/longhaul/v1/operation_pb.ts";
 import { CreateOperationRequestSchema } from "../gen/longhaul/v1/operations_service_pb.ts";
 import { BridgeSource } from "../src/operations/bridge-source.ts";
-import { heldBy } from "./thread-time.ts";
+import { type LoopHolds, LoopWatch } from "./harness/loop-watch.ts";
 
 /** What very many running operations cost. */
 export interface RunningCosts {
@@ -25,8 +25,8 @@ export interface RunningCosts {
   readonly dataBytes: number;
   /** CPU time of a sweep in which every operation has new progress, in milliseconds. */
   readonly sweepMs: number;
-  /** The longest that such a sweep held the event loop, in milliseconds of CPU time. */
-  readonly sweepHeldMs: number;
+  /** How long such a sweep held up the event loop. */
+  readonly sweepHolds: LoopHolds;
 }
 
 const running = 100_000;
@@ -57,7 +57,9 @@ async function measure(): Promise<RunningCosts> {
       bridge.update({ percentage: 43, currentStep: "epochs", stepsCompleted: 43, stepsTotal: 100 });
     }
     const { user, system } = process.cpuUsage();
-    const sweepHeldMs = await heldBy(() => operations.sweep());
+    const watch = new LoopWatch();
+    await operations.sweep();
+    const sweepHolds = await watch.stop();
     const used = process.cpuUsage({ user, system });
     return {
       operations: running,
@@ -65,7 +67,7 @@ async function measure(): Promise<RunningCosts> {
       residentBytes: (after.rss - before.rss) / running,
       dataBytes: await dataBytes(operations, ids[0] as string),
       sweepMs: (used.user + used.system) / 1_000,
-      sweepHeldMs,
+      sweepHolds,
     };
   } finally {
     await server.stop({ drainGraceMs: 0 });

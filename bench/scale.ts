@@ -1,3 +1,4 @@
+import { holdRows } from "./harness/hold-rows.ts";
 import type { BenchOptions, Row } from "./harness/row.ts";
 import { spread } from "./harness/statistics.ts";
 import { measureScale, type ScaleCall } from "./stored-operations.ts";
@@ -37,13 +38,7 @@ export async function benchScale(options: BenchOptions): Promise<readonly Row[]>
       unit: "ms",
       value: spread([running.sweepMs]),
     },
-    {
-      question: `A sweep of ${many} that all have new progress`,
-      subject: "longest hold of the event loop",
-      unit: "ms",
-      value: spread([running.sweepHeldMs]),
-      bar: { atMost: 20 },
-    },
+    ...holdRows(`Event loop during a sweep of ${many} that all have new progress`, running.sweepHolds),
   ];
 }
 

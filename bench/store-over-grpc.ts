@@ -3,9 +3,10 @@ import { startPostgres } from "../test/support/postgres-server.ts";
 import { burstRows } from "./harness/burst-rows.ts";
 import { type Contender, pairedBursts } from "./harness/bursts.ts";
 import { callsAnswered } from "./harness/call-metrics.ts";
+import { holdRows } from "./harness/hold-rows.ts";
 import { type LonghaulProcess, startLonghaul, token } from "./harness/longhaul-process.ts";
+import type { LoopHolds } from "./harness/loop-watch.ts";
 import type { BenchOptions, Row } from "./harness/row.ts";
-import { spread } from "./harness/statistics.ts";
 import { methodTarget } from "./harness/target.ts";
 
 const method = OperationsService.method.createOperation;
@@ -36,7 +37,7 @@ async function benchCreates(
     ...(quick ? { rounds: 3, seconds: 0.5 } : { rounds: 9, seconds: 1 }),
     whenWarm: () => server.process.ask("watchLoop"),
   });
-  const { maximumMs, p99Ms } = await server.process.ask<{ maximumMs: number; p99Ms: number }>("loopDelay");
+  const holds = await server.process.ask<LoopHolds>("loopHolds");
   await demandAllStored(server);
   await server.process.stop();
   const question = `Event loop of the server during creates in ${store}`;
@@ -46,15 +47,7 @@ async function benchCreates(
       bursts,
       [{ of: many, to: one, bar: { atLeast: 4 } }],
     ),
-    { question, subject: "99th percentile of its delays", unit: "ms", value: spread([p99Ms]) },
-    {
-      question,
-      subject: "longest delay",
-      unit: "ms",
-      value: spread([maximumMs]),
-      bar: { atMost: 20 },
-      note: "of everything that the process does, garbage collection and all calls included; 1 ms is the timer's own",
-    },
+    ...holdRows(question, holds),
   ];
 }
 

@@ -9,8 +9,8 @@ import { filledFromMs, filledId, fillStore, rareOperations, recordsPerLog } from
 import { temporaryDirectory } from "./harness/leftovers.ts";
 import type { BenchOptions, Spread } from "./harness/row.ts";
 import { ratios, shuffled, spread } from "./harness/statistics.ts";
+import { heldBy } from "./harness/thread-time.ts";
 import { benchRunning, type RunningCosts } from "./running-operations.ts";
-import { heldBy } from "./thread-time.ts";
 
 /** What a call costs in a large store against a small one. */
 export interface ScaleCall {

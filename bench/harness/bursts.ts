@@ -36,7 +36,7 @@ export interface BurstOptions {
 
 /** Calls that show about how fast a contender is, and how long it then warms up: until what is hot is compiled. */
 const firstCalls = 200;
-const warmUpSeconds = [0.5, 1];
+const warmUpSeconds = [0.5, 1, 2];
 
 /**
  * Bursts of calls at each contender in turn, in another order each round, so that a machine that slows down meanwhile

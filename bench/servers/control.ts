@@ -1,4 +1,4 @@
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { LoopWatch } from "../harness/loop-watch.ts";
 
 // Loaded into every server of the suite, before the server itself: it answers what the suite asks of the process, and
 // ends the process with the suite.
@@ -6,17 +6,13 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 /** What a server answers to a question, by the question. */
 type Answers = Record<string, () => unknown>;
 
-const delay = monitorEventLoopDelay({ resolution: 1 });
+let watch: LoopWatch | undefined;
 const answers: Answers = {
   watchLoop: () => {
-    delay.reset();
-    delay.enable();
+    watch = new LoopWatch();
   },
-  /** Longest time and 99th percentile that the event loop was held up since watchLoop, in milliseconds. */
-  loopDelay: () => {
-    delay.disable();
-    return { maximumMs: delay.max / 1e6, p99Ms: delay.percentile(99) / 1e6 };
-  },
+  /** LoopHolds since watchLoop. */
+  loopHolds: () => watch?.stop(),
   /** Resident memory after a garbage collection, in bytes. Collects only under --expose-gc. */
   residentBytes: () => {
     globalThis.gc?.();
@@ -34,7 +30,7 @@ export function announce(server: { readonly url: string; readonly jobId?: string
   process.send?.({ announced: server });
 }
 
-process.on("message", ({ id, question }: { id: number; question: string }) => {
-  process.send?.({ id, answer: answers[question]?.() });
+process.on("message", async ({ id, question }: { id: number; question: string }) => {
+  process.send?.({ id, answer: await answers[question]?.() });
 });
 process.once("disconnect", () => process.exit());
