@@ -185,7 +185,7 @@ export const settings = {
     "milliseconds",
     "LONGHAUL_IDLE_TIMEOUT_MS",
     300_000,
-    "Longest silence of an HTTP/2 connection",
+    "Longest silence of a connection",
   ),
   maxStreamResets: setting<number>(
     "count",

@@ -159,9 +159,12 @@ function createTlsServer(
   return server;
 }
 
-function http1Options({ maxHeaderBytes, headersTimeoutMs, requestTimeoutMs }: ListenerLimits): http.ServerOptions {
+function http1Options(limits: ListenerLimits): http.ServerOptions {
+  const { maxHeaderBytes, headersTimeoutMs, requestTimeoutMs, idleTimeoutMs } = limits;
   return {
     maxHeaderSize: maxHeaderBytes,
+    // By default this is 5 s: clients that poll about as often, and balancers, would meet connections that just end.
+    keepAliveTimeout: idleTimeoutMs,
     headersTimeout: Math.min(headersTimeoutMs, requestTimeoutMs),
     requestTimeout: requestTimeoutMs,
     // How late the two are noticed.

@@ -15,7 +15,7 @@ export interface ListenerLimits {
   readonly headersTimeoutMs: number;
   /** For a request with its body, and again for the client to take the answer. */
   readonly requestTimeoutMs: number;
-  /** How long an HTTP/2 connection may be silent. */
+  /** How long a connection may be silent. Over HTTP/1.1 that is between its calls, and it ends up to 1 s later. */
   readonly idleTimeoutMs: number;
   /** Age at which a connection is asked to end, give or take a tenth. 0 is no limit. */
   readonly maxConnectionAgeMs: number;

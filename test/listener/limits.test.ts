@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type * as http from "node:http";
 import * as http2 from "node:http2";
+import { setTimeout as pause } from "node:timers/promises";
 import { pino } from "pino";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type Listener, listen } from "../../src/listener/listener.ts";
@@ -209,6 +210,35 @@ describe("a connection that has become old", () => {
     await expect.poll(async () => (await over1(port)).headers.get("connection")).toBe("close");
     const { port: other } = await listening({ maxConnectionAgeMs: 60_000 });
     expect((await over1(other)).headers.get("connection")).toBe("keep-alive");
+  });
+});
+
+describe("a connection that is silent", () => {
+  test("of HTTP/2 ends after the time that is set", async () => {
+    const { port } = await listening({ idleTimeoutMs: 50 });
+    const session = session2(port);
+    expect(await over2(session)).toBe(200);
+    const [code] = await once(session, "goaway");
+    expect(code).toBe(http2.constants.NGHTTP2_NO_ERROR);
+  });
+
+  test("of HTTP/1.1 ends after the time that is set", async () => {
+    const { port } = await listening({ idleTimeoutMs: 50 });
+    const connection = await rawConnection(port);
+    connection.write("GET / HTTP/1.1\r\nhost: longhaul\r\n\r\n");
+    connection.resume();
+    await once(connection, "end");
+  });
+
+  test("of HTTP/1.1 stays until then, and says until when", async () => {
+    const { port } = await listening({ idleTimeoutMs: 60_000, headersTimeoutMs: 50, requestTimeoutMs: 50 });
+    const connection = (await rawConnection(port)).setEncoding("utf8");
+    for (const silenceMs of [0, 500]) {
+      await pause(silenceMs);
+      connection.write("GET / HTTP/1.1\r\nhost: longhaul\r\n\r\n");
+      const [answer] = await once(connection, "data");
+      expect(answer).toMatch(/^HTTP\/1.1 200 .*keep-alive: timeout=60\r\n/is);
+    }
   });
 });
 
