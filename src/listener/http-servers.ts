@@ -151,6 +151,9 @@ function createTlsServer(
       } else {
         connections.addHttp1(socket);
         serveHttp1(socket);
+        // Whoever listens for data gets Node.js to feed its parser by events. Else the parser takes the TLS records that
+        // have come with the headers also while it waits for an answer to be taken, and that ends the connection.
+        socket.on("data", () => {});
       }
     });
   });

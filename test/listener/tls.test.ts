@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type * as http from "node:http";
 import * as http2 from "node:http2";
 import * as https from "node:https";
+import { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import { pino } from "pino";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -156,6 +157,53 @@ describe("a client certificate", () => {
     expect(second.answer).toContain("spiffe://test/reader");
   });
 });
+
+test("a request in several TLS records may come while the answer before is not taken yet", async () => {
+  const large = "x".repeat(4_000_000);
+  const { port } = await listening("none", (request, response) => {
+    request.resume();
+    request.once("end", () => (response as http.ServerResponse).end(request.url === "/large" ? large : "small"));
+  });
+  const { secure, send } = await recordsTogether(port);
+  await send("GET /large HTTP/1.1\r\nhost: longhaul\r\n\r\n");
+  const [begin] = (await once(secure, "readable").then(() => [secure.read(1)])) as [Buffer];
+  expect(String(begin)).toBe("H");
+  await send("POST /small HTTP/1.1\r\nhost: longhaul\r\ncontent-length: 4\r\nconnection: close\r\n\r\n", "1234");
+  const answers = (await secure.toArray()).join("");
+  expect(answers.length).toBeGreaterThan(large.length);
+  expect(answers).toMatch(/HTTP\/1.1 200 OK\r\n[^x]*small$/);
+});
+
+/** A TLS connection; each call of `send` writes the texts as TLS records of their own that travel together. */
+async function recordsTogether(port: number) {
+  const socket = await rawConnection(port);
+  let held: Buffer[] | undefined;
+  const transport = new Duplex({
+    read: () => void socket.resume(),
+    write: (record: Buffer, _, done) => {
+      if (held) {
+        held.push(record);
+      } else {
+        socket.write(record);
+      }
+      done();
+    },
+  });
+  socket.on("data", (bytes) => transport.push(bytes) || socket.pause());
+  socket.on("end", () => transport.push(null));
+  const secure = tls.connect({ socket: transport, ca: authority.cert, host: "127.0.0.1", ALPNProtocols: ["http/1.1"] });
+  onTestFinished(() => void secure.destroy());
+  await once(secure, "secureConnect");
+  const send = async (...texts: string[]) => {
+    held = [];
+    for (const text of texts) {
+      await new Promise((resolve) => secure.write(text, resolve));
+    }
+    socket.write(Buffer.concat(held));
+    held = undefined;
+  };
+  return { secure, send };
+}
 
 test("closing ends idle connections and unfinished handshakes at once and lets a call that is under way end", async () => {
   const waiting: (() => void)[] = [];
