@@ -20,7 +20,7 @@ import { MetricLogs, recordsPerRemoval } from "./metric-logs.ts";
 import type { OperationCounts } from "./operation-counts.ts";
 import { type CreatedRow, type NewRow, newRow } from "./operation-creation.ts";
 import { type OperationQueries, prepareOperationQueries } from "./operation-queries.ts";
-import { infoFromRow, operationFromRow, rowFromOperation } from "./operation-rows.ts";
+import { changedRow, infoFromRow, operationFromRow, rowFromOperation } from "./operation-rows.ts";
 import { countMatching, listMatching } from "./operation-search.ts";
 import { changedByOthers, ownedBy } from "./ownership.ts";
 import type { StoreTables } from "./schema.ts";
@@ -168,7 +168,7 @@ export class KyselyStore implements OperationStore {
     const prepared = changes
       .map(({ operation, byOther = false, ...expected }) => ({
         ...expected,
-        row: { ...rowFromOperation(operation), changed_by_other: byOther ? 1 : 0 },
+        row: changedRow(operation, byOther),
       }))
       // All transactions lock in one order, so none waits for another that waits for it.
       .sort((a, b) => compare(a.row.operation_id, b.row.operation_id));

@@ -3,12 +3,12 @@ import type { OperationChange } from "../operations/operation-store.ts";
 import { prepareBatchInsert } from "./batch-insert.ts";
 import { type Param, prepareQuery } from "./prepared-query.ts";
 import type { StoreTables } from "./schema.ts";
-import { type OperationRow, storedColumns } from "./stored-columns.ts";
+import { type ChangedRow, type OperationRow, storedColumns } from "./stored-columns.ts";
 
-/** A row that is to replace another one. */
+/** A change of an operation's row. */
 export interface OperationUpdate
   extends Pick<OperationChange, "expectedRevision" | "expectedStatus" | "expectedOwner"> {
-  readonly row: OperationRow;
+  readonly row: ChangedRow;
 }
 
 /** The statements on single operations, prepared. */

@@ -1,16 +1,15 @@
 import type { Kysely, Selectable } from "kysely";
-import type { OperationStatus } from "../../gen/longhaul/v1/operation_pb.ts";
 import type { Claim, MetricsAppend } from "../operations/operation-store.ts";
 import { MetricLogs } from "./metric-logs.ts";
 import { appendMetrics } from "./metrics-appends.ts";
 import type { OperationCounts } from "./operation-counts.ts";
 import { type CreatedRow, createOperations, type NewRow } from "./operation-creation.ts";
-import { prepareOperationQueries } from "./operation-queries.ts";
+import { type OperationUpdate, prepareOperationQueries } from "./operation-queries.ts";
 import { deleteOperation, expireOperations, removeDueTombstones, writeTombstones } from "./operation-removal.ts";
 import { claimOperations, releaseOperation } from "./ownership.ts";
 import type { QueryRunner } from "./prepared-query.ts";
 import type { StoreTables } from "./schema.ts";
-import type { OperationRow, StoredRow } from "./stored-columns.ts";
+import type { StoredRow } from "./stored-columns.ts";
 import type { Transact } from "./transact.ts";
 
 /** The writes of a store: what each is given and answers. All of it is plain data, so that it can go to a thread. */
@@ -20,7 +19,7 @@ export interface StoreWrites {
   claim(given: { readonly claim: Claim; readonly limit: number }): StoredRow[];
   release(given: { readonly operationId: string; readonly owner: string }): void;
   /** Answers the ids of those that were replaced. */
-  replace(given: readonly RowChange[]): Set<string>;
+  replace(given: readonly OperationUpdate[]): Set<string>;
   /** Answers of each whether it was done, in their order. */
   appendMetrics(given: readonly MetricsAppend[]): boolean[];
   expire(given: { readonly now: number; readonly limit: number; readonly tombstoneUntil: number }): string[];
@@ -36,14 +35,6 @@ export type Given<N extends WriteName> = Parameters<StoreWrites[N]>[0];
 /** What a write answers. */
 export type Answer<N extends WriteName> = ReturnType<StoreWrites[N]>;
 
-/** A replacement of one operation's row. */
-export interface RowChange {
-  readonly row: OperationRow;
-  readonly expectedRevision: bigint;
-  readonly expectedStatus: OperationStatus;
-  readonly expectedOwner: string;
-}
-
 /** Runs a write and resolves when it is durable. `rows` is about how many rows it touches. */
 export type StoreWriter = <N extends WriteName>(name: N, rows: number, given: Given<N>) => Promise<Answer<N>>;
 
@@ -52,7 +43,7 @@ export interface StoreWriterOptions {
   readonly db: Kysely<StoreTables>;
   readonly transact: Transact;
   /** Replaces one operation's row and answers whether it was as expected. Default: in a transaction. */
-  readonly replaceOne?: (change: RowChange) => Promise<boolean>;
+  readonly replaceOne?: (change: OperationUpdate) => Promise<boolean>;
   /** Transactions run side by side, so rows that are to stay as they are must be locked. */
   readonly lockRows: boolean;
   /** Where the database keeps count of its operations; what is noted, `transact` writes. Default: it does not. */
@@ -64,7 +55,7 @@ export function storeWriter({ db, transact, replaceOne, lockRows, counts }: Stor
   const queries = prepareOperationQueries(db);
   const logs = new MetricLogs(db, lockRows);
 
-  async function replace(runner: QueryRunner, changes: readonly RowChange[]): Promise<Set<string>> {
+  async function replace(runner: QueryRunner, changes: readonly OperationUpdate[]): Promise<Set<string>> {
     const replaced = new Set<string>();
     for (const change of changes) {
       const { row, expectedStatus } = change;

@@ -4,7 +4,7 @@ import { TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { Kysely } from "kysely";
 import { expect, onTestFinished, test } from "vitest";
 import { joinedReplacements } from "../../src/store/joined-replacements.ts";
-import { rowFromOperation } from "../../src/store/operation-rows.ts";
+import { changedRow } from "../../src/store/operation-rows.ts";
 import { postgresPool } from "../../src/store/postgres-pool.ts";
 import { locklessDialect } from "../../src/store/postgres-schema.ts";
 import { openPostgresStore } from "../../src/store/postgres-store.ts";
@@ -39,7 +39,7 @@ describeOnPostgres("replacements that come together", (server) => {
     onTestFinished(() => db.destroy());
     const replace = joinedReplacements(db, { atOnce: 1, failsAll: () => false });
     const replaced = stored.map((first) =>
-      replace({ ...replacement(first, 1n), row: rowFromOperation(changed(first, 2n)) }),
+      replace({ ...replacement(first, 1n), row: changedRow(changed(first, 2n), false) }),
     );
     expect(await Promise.all(replaced)).toEqual(stored.map(() => true));
     expect(statements).toHaveLength(1);
