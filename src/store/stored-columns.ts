@@ -7,7 +7,7 @@ export const storedColumns = ["info", "request", "payload_hash", "dispatched", "
 /** What is written of a new operation. */
 export type OperationRow = Selectable<StoreTables["operations"]>;
 
-/** What may change of an operation, with its id and its type. */
+/** What may change of an operation, with its id, and with its type, by which it is counted. */
 export type ChangedRow = Pick<
   OperationRow,
   | "operation_id"
