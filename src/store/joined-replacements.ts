@@ -5,6 +5,7 @@ import { type OperationUpdate, prepareOperationQueries } from "./operation-queri
 import { type Param, type PreparedQuery, prepareQuery } from "./prepared-query.ts";
 import { retried } from "./retried-transactions.ts";
 import type { StoreTables } from "./schema.ts";
+import type { ChangedRow } from "./stored-columns.ts";
 
 /** What joining needs to know. */
 export interface JoinedReplacementsOptions {
@@ -123,20 +124,9 @@ function prepareUpdateUnlocked(
   });
 }
 
-interface ChangeColumns
-  extends Pick<
-    StoreTables["operations"],
-    | "operation_id"
-    | "status"
-    | "completed_at"
-    | "expires_at"
-    | "revision"
-    | "dispatched"
-    | "owner"
-    | "changed_by_other"
-    | "info"
-  > {
+/** The type is told only where it is counted, which this database does not. */
+interface ChangeColumns extends Omit<ChangedRow, "operation_type"> {
   readonly expected_revision: bigint;
-  readonly expected_status: StoreTables["operations"]["status"];
+  readonly expected_status: ChangedRow["status"];
   readonly expected_owner: string;
 }
